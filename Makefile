@@ -1,0 +1,38 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration zipapp clean
+
+PY := .venv/bin/python
+
+help:
+	@echo 'make setup    .venv and the link that lets ansible find this checkout'
+	@echo 'make demo     a pair on this machine, killed and moved, with a timeline (3 minutes)'
+	@echo 'make test     everything: lint, sanity, importer, unit and integration tests'
+	@echo 'make lint     ruff, mypy, yamllint, ansible-lint, shellcheck, changelog, documentation'
+	@echo 'make zipapp   build/hotstandby.pyz, the command of the nodes'
+
+setup:
+	@sh hack/checks/setup.sh
+
+setup-dev:
+	@sh hack/checks/setup.sh dev
+
+demo: setup
+	@$(PY) hack/demo.py
+
+test: setup-dev
+	@$(PY) hack/checks/run.py
+
+lint sanity importer unit integration: setup-dev
+	@$(PY) hack/checks/run.py $@
+
+mypy: setup
+	@$(PY) hack/checks/run.py mypy
+
+zipapp: setup
+	@$(PY) hack/build_zipapp.py build/hotstandby.pyz
+
+clean:
+	rm -rf build collections tests/output .mypy_cache .ruff_cache .pytest_cache .hypothesis
