@@ -1,0 +1,83 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients of AWS, all made the same way. boto3 is imported only here, and only when a client is made."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+ClientMaker = Callable[[str], Any]
+
+# Error codes that a later attempt may not meet: nothing is known of what happened.
+PASSING = frozenset(
+    {
+        "InternalError", "InternalFailure", "InternalServerError", "InternalServiceError", "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "RequestTimeout", "ServiceUnavailable",
+        "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException", "TransactionInProgressException", "Unavailable",
+        "500", "502", "503", "504",
+    }
+)  # fmt: skip
+
+
+def timing(lease: float) -> dict[str, Any]:
+    """Arguments of botocore's Config such that one call with its retries fits into the last third of a lease (seconds)."""
+    bound = max(lease / 3, 0.3)
+    attempts = 2 if bound >= 4 else 1
+    # standard mode waits at most one second before the second attempt
+    each = (bound - (attempts - 1)) / attempts
+    return {
+        "connect_timeout": min(each / 4, 2.0),
+        "read_timeout": each - min(each / 4, 2.0),
+        "retries": {"mode": "standard", "total_max_attempts": attempts},
+        "tcp_keepalive": True,
+    }
+
+
+def client_config(lease: float) -> Any:
+    """The one botocore Config of the core: time limits and retries, from the lease in seconds."""
+    from botocore.config import Config
+
+    return Config(user_agent_extra="hotstandby.ops", **timing(lease))
+
+
+def make_client(
+    service: str, region: str, endpoint_url: Optional[str] = None, lease: float = 30.0, **extra: Any
+) -> Any:
+    """A boto3 client of its own session (threads and forks share nothing). `lease` in seconds bounds each call."""
+    import boto3
+
+    return boto3.session.Session().client(
+        service, region_name=region, endpoint_url=endpoint_url, config=client_config(lease), **extra
+    )
+
+
+def error_code(error: BaseException) -> str:
+    """The service's code of a botocore error, or the exception's name."""
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    return str(code or type(error).__name__)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether another attempt may succeed: throttling, a server's fault, or no answer at all."""
+    response = getattr(error, "response", None)
+    if not isinstance(response, dict):
+        # credentials and parameters do not mend themselves; connections do
+        return not any(
+            word in type(error).__name__
+            for word in ("Credential", "ParamValidation", "Token", "Profile", "NoRegion")
+        )
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return error_code(error) in PASSING or (isinstance(status, int) and status >= 500)
+
+
+def explain(error: BaseException, call: str) -> str:
+    """One line that names the call, what the service said, and what is missing when a right is."""
+    code = error_code(error)
+    text = " ".join(str(error).split())[:300]
+    if code in ("AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "UnauthorizedException"):
+        return f"{call}: the right for this call is missing ({code}): {text}"
+    if "Credential" in type(error).__name__:
+        return f"{call}: no usable AWS credentials were found ({text})"
+    return f"{call}: {text}"
