@@ -1,0 +1,43 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lay the stand-in of HULFT-HUB into a node: `<root>/opt/hub/bin` and the library beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+COMMANDS = {"hubcluster": "cluster", "hubstop": "stop", "hubd": "daemons", "hubmgrd": "daemons"}
+
+# sh runs the second line, Python sees a string there: the daemons' command line names the executable itself
+FRONT = """#!/bin/sh
+''''exec "{python}" -S -E "$0" "$@" # '''
+import os, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+from standins.hub.{module} import {command}
+sys.exit({command}(sys.argv[1:]))
+"""
+
+
+def install(root: Path, node: str, state: Path, journal: Path) -> Path:
+    """Install into the node whose files are below `root`; returns the product's executable directory."""
+    exe = root / "opt" / "hub" / "bin"
+    exe.mkdir(parents=True, exist_ok=True)
+    library = Path(__file__).resolve().parents[1]
+    shutil.copytree(
+        library,
+        root / "opt" / "hub" / "lib" / "standins",
+        ignore=shutil.ignore_patterns("__pycache__", "install.py"),
+        dirs_exist_ok=True,
+    )
+    for command, module in COMMANDS.items():
+        path = exe / command
+        path.write_text(FRONT.format(python=sys.executable, module=module, command=command))
+        path.chmod(0o755)
+    about = root / "var" / "sandbox" / "node.json"
+    about.parent.mkdir(parents=True, exist_ok=True)
+    about.write_text(json.dumps({"node": node, "state": str(state), "journal": str(journal)}))
+    return exe

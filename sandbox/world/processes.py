@@ -1,0 +1,126 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every process of a node, whoever started it and wherever it went: found in /proc, never by a pid kept aside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ..standins.journal import Journal
+
+VARIABLE = "SANDBOX_NODE"
+OWNER = "SANDBOX_STATE"
+ENDED = (b"Z", b"X")
+FROZEN = (b"T", b"t")
+
+# programs of a node that somebody started without its environment, by what they run
+_PROGRAMS = ("usr/local/lib/hotstandby/", "usr/local/bin/", "opt/hub/bin/")
+
+
+class Stubborn(RuntimeError):
+    """Processes that neither end nor freeze."""
+
+
+def label(state: str, node: str) -> str:
+    """The value of SANDBOX_NODE."""
+    return f"{state}:{node}"
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as handle:
+            return handle.read()
+    except OSError:
+        return b""
+
+
+def state_of(pid: int) -> bytes:
+    """The kernel's letter for a process; X when there is none."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return fields[0] if fields else b"X"
+
+
+def _pids() -> list[int]:
+    me = os.getpid()
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != me]
+
+
+def _select(wanted: Callable[[int], bool]) -> list[int]:
+    return [pid for pid in _pids() if wanted(pid) and state_of(pid) not in ENDED]
+
+
+def with_environment(variable: str, value: str, prefix: bool = False) -> list[int]:
+    """Live processes (not this one) whose environment has that variable with that value, or with one so beginning."""
+    entry = f"\0{variable}={value}".encode() + (b"" if prefix else b"\0")
+    return _select(lambda pid: entry in b"\0" + _read(pid, "environ") + b"\0")
+
+
+def find(state: str, node: str) -> list[int]:
+    """Every live process of a node: by its environment, or because it runs a program of the node's own."""
+    entry = f"\0{VARIABLE}={label(state, node)}\0".encode()
+    root = os.path.join(state, "nodes", node)
+    programs = tuple(os.path.join(root, program).encode() for program in _PROGRAMS)
+
+    def wanted(pid: int) -> bool:
+        if entry in b"\0" + _read(pid, "environ") + b"\0":
+            return True
+        return any(word.startswith(programs) for word in _read(pid, "cmdline").split(b"\0")[:4])
+
+    return _select(wanted)
+
+
+def _send(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _until_none(found: Callable[[], list[int]], number: int, seconds: float = 10.0) -> int:
+    """Send the signal until nothing is found, twice in a row: what forks meanwhile is found too. Returns how many."""
+    seen: set[int] = set()
+    end = time.monotonic() + seconds
+    quiet = 0
+    while quiet < 2:
+        pids = found()
+        quiet = 0 if pids else quiet + 1
+        seen.update(pids)
+        _send(pids, number)
+        if pids:
+            if time.monotonic() > end:
+                raise Stubborn(f"signal {number} has no effect on {pids}")
+            time.sleep(0.005)
+    return len(seen)
+
+
+def kill(state: str, node: str) -> int:
+    """End every process of a node with SIGKILL; returns once none is left, with their number."""
+    return _until_none(lambda: find(state, node), signal.SIGKILL)
+
+
+def kill_all(variable: str, value: str, prefix: bool = False) -> int:
+    """End with SIGKILL every process with that environment."""
+    return _until_none(lambda: with_environment(variable, value, prefix), signal.SIGKILL)
+
+
+def kill_pids(pids: list[int]) -> None:
+    """End these, which the caller has just found, with SIGKILL; returns once they have ended."""
+    _until_none(lambda: [pid for pid in pids if state_of(pid) not in ENDED], signal.SIGKILL)
+
+
+def freeze(state: str, node: str, journal: Path) -> int:
+    """Stop every process of a node. The journal's lock is held meanwhile, so that none freezes with it."""
+    with Journal(str(journal)).lock():
+        return _until_none(
+            lambda: [pid for pid in find(state, node) if state_of(pid) not in FROZEN], signal.SIGSTOP
+        )
+
+
+def thaw(state: str, node: str) -> int:
+    """Let every frozen process of a node go on."""
+    return _until_none(lambda: [pid for pid in find(state, node) if state_of(pid) in FROZEN], signal.SIGCONT)
