@@ -29,7 +29,15 @@ def main() -> int:
         tree = work / "ansible_collections" / "hotstandby" / "ops"
         copy_sources(tree)
         out = ROOT / "build" / "dist"
-        build = [str(BIN / "ansible-galaxy"), "collection", "build", "--force", "--output-path", str(out), str(tree)]
+        build = [
+            str(BIN / "ansible-galaxy"),
+            "collection",
+            "build",
+            "--force",
+            "--output-path",
+            str(out),
+            str(tree),
+        ]
         subprocess.run(build, check=True)
         (tarball,) = out.glob("hotstandby-ops-*.tar.gz")
         config = work / "importer.cfg"

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 from tree import BIN, ROOT, sources
@@ -58,11 +57,19 @@ def commands() -> dict[str, list[str]]:
         "changelog": [tool("antsibull-changelog"), "lint"],
         "docs": [tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
     }
-    return {name: command for name, command in parts.items() if name != "integration" or (ROOT / "tests/integration").is_dir()}
+    return {
+        name: command
+        for name, command in parts.items()
+        if name != "integration" or (ROOT / "tests/integration").is_dir()
+    }
 
 
 def environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "AWS_", "HOTSTANDBY_"))}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("ANSIBLE_", "AWS_", "HOTSTANDBY_"))
+    }
     return {
         **kept,
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
@@ -81,7 +88,13 @@ def run(part: str, command: list[str]) -> Done:
     log = LOGS / f"{part}.log"
     with log.open("w", encoding="utf-8") as out:
         code = subprocess.run(
-            command, cwd=ROOT, env=environment(), stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
+            command,
+            cwd=ROOT,
+            env=environment(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            check=False,
         ).returncode
     return Done(part, code, time.monotonic() - begin, log.read_text(encoding="utf-8", errors="replace"))
 

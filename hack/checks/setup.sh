@@ -29,7 +29,8 @@ find_python() {
 }
 
 as_root_apt() {
-  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+  [ "$(id -u)" = 0 ] || return 1
+  command -v apt-get >/dev/null 2>&1 || return 1
   say "installing $* with apt-get"
   DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >/dev/null 2>&1 && return 0
   apt-get update -q >/dev/null 2>&1 || true
@@ -46,7 +47,7 @@ if ! [ -x .venv/bin/python ]; then
   if ! "$python" -m venv .venv 2>/dev/null; then
     rm -rf .venv
     # Debian splits venv from Python
-    as_root_apt python3-venv && "$python" -m venv .venv || "$python" -m virtualenv -q .venv
+    if as_root_apt python3-venv; then "$python" -m venv .venv; else "$python" -m virtualenv -q .venv; fi
   fi
 fi
 

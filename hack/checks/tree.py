@@ -35,5 +35,7 @@ def copy_dependencies(collections: Path) -> None:
     import ansible_collections
 
     for name in DEPENDENCIES:
-        found = [Path(place) / name for place in ansible_collections.__path__ if (Path(place) / name).is_dir()]
+        found = [
+            Path(place) / name for place in ansible_collections.__path__ if (Path(place) / name).is_dir()
+        ]
         shutil.copytree(found[0], collections / name, ignore=shutil.ignore_patterns("__pycache__"))

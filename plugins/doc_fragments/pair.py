@@ -1,0 +1,22 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The option that describes a pair."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  pair:
+    description:
+      - The pair, as the inventory variable C(hotstandby_pair) holds it.
+      - Its keys are C(name), C(region), C(table), C(service), C(product), C(nodes) (exactly two), C(shared), C(fencing),
+        C(redirect), C(probe), C(timeouts), C(stop), C(cooldown), C(profile), C(lease), C(heartbeat_timeout),
+        C(local_restarts), C(requeue), C(max_sync_age) and C(endpoint_url).
+      - A wrong pair is refused with one line that names the key.
+      - Its C(region) and C(endpoint_url) win over the module's options of the same name, since the nodes use them too.
+    type: dict
+    required: true
+"""

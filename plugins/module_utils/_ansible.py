@@ -1,0 +1,53 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Glue that the modules on nodes share: bounded commands and one-line failures. Judges nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+
+class Module(Protocol):
+    """What the glue needs of AnsibleModule and AnsibleAWSModule."""
+
+    params: Mapping[str, Any]
+    check_mode: bool
+
+    def exit_json(self, **result: Any) -> Any: ...
+
+    def fail_json(self, msg: str, **result: Any) -> Any: ...
+
+
+class ModuleFailure(Exception):
+    """The module fails with this one line; `result` is returned with it."""
+
+    def __init__(self, message: str, **result: Any) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def one_line(text: object) -> str:
+    """Text for a person, on one line and bounded."""
+    return " ".join(str(text).split())[:2000]
+
+
+def finish(module: Module, work: Callable[[], Mapping[str, Any]]) -> None:
+    """Run `work` and end the module with its result, or with one line whatever went wrong. Never a traceback."""
+    failure: dict[str, Any] = {}
+    message = ""
+    try:
+        result = dict(work())
+    except ModuleFailure as error:
+        message, failure = str(error), error.result
+    except ValueError as error:
+        # PairError and its kin say on one line what is wrong with a value
+        message = str(error)
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+    if message:
+        # outside of the except block: ansible would show the chain of exceptions
+        module.fail_json(msg=one_line(message), **failure)
+        return
+    module.exit_json(**result)

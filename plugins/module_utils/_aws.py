@@ -1,0 +1,65 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Glue of the modules that speak to AWS: a module with amazon.aws's options, the pair, and clients made alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+from ._ansible import ModuleFailure, finish, one_line
+from .clients import client_config, explain
+from .pair import PairSpec, parse_pair
+
+PAIR_OPTION: dict[str, Any] = {"type": "dict", "required": True}
+
+
+def aws_module(options: Mapping[str, Any], **settings: Any) -> AnsibleAWSModule:
+    """A module with these options and amazon.aws's. Retries are the core's, never amazon.aws's minutes of backoff."""
+    return AnsibleAWSModule(
+        argument_spec=dict(options), supports_check_mode=True, auto_retry=False, **settings
+    )
+
+
+def client_maker(
+    module: AnsibleAWSModule, region: Optional[str], endpoint_url: Optional[str], lease: float
+) -> Callable[[str], Any]:
+    """What makes and keeps one client per service, with the credentials of the module's options.
+
+    `lease` in seconds bounds each call with its retries.
+    """
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        if service not in made:
+            extra = {"region": region or module.region, "config": client_config(lease)}
+            if endpoint_url:
+                extra["endpoint"] = endpoint_url
+            made[service] = module.client(service, **extra)
+        return made[service]
+
+    return client
+
+
+def pair_clients(module: AnsibleAWSModule) -> tuple[PairSpec, Callable[[str], Any]]:
+    """The validated pair of the module's options and the clients it asks for."""
+    spec = parse_pair(module.params["pair"])
+    return spec, client_maker(module, spec.region, spec.endpoint_url, spec.lease)
+
+
+def finish_aws(module: AnsibleAWSModule, work: Callable[[], Mapping[str, Any]]) -> None:
+    """As `finish`; an error of AWS or of the way to it is one line that says what was missing."""
+
+    def careful() -> Mapping[str, Any]:
+        try:
+            return work()
+        except Exception as error:
+            if type(error).__module__.startswith(("botocore", "boto3")):
+                call = getattr(error, "operation_name", None) or "AWS"
+                raise ModuleFailure(one_line(explain(error, str(call)))) from None
+            raise
+
+    finish(module, careful)

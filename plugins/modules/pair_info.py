@@ -1,0 +1,86 @@
+#!/usr/bin/python
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pair_info
+short_description: Says who is active in a pair, why, since when, and what to do
+version_added: 0.1.0
+description:
+  - Reads the record of a pair and asks both nodes.
+  - Needs read rights only. Where asking the nodes is not allowed it shows the last sign of life that each left.
+author:
+  - hotstandby.ops contributors (@hotstandby)
+extends_documentation_fragment:
+  - hotstandby.ops.attributes
+  - hotstandby.ops.attributes.info
+  - hotstandby.ops.attributes.aws
+  - hotstandby.ops.pair
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+options:
+  ask_nodes:
+    description:
+      - Whether to ask the nodes through SSM. Asking changes nothing on them.
+    type: bool
+    default: true
+seealso:
+  - module: hotstandby.ops.ssm_failover
+"""
+
+EXAMPLES = r"""
+- name: Who is active
+  hotstandby.ops.pair_info:
+    pair: "{{ hotstandby_pair }}"
+  run_once: true
+  delegate_to: localhost
+  register: info
+
+- name: Show it on one screen
+  ansible.builtin.debug:
+    msg: "{{ info.screen }}"
+  run_once: true
+"""
+
+RETURN = r"""
+active:
+  description: The node that may run the service; none when nobody may.
+  returned: success
+  type: str
+  sample: hub-a
+epoch:
+  description: The epoch of the grant that is in force.
+  returned: success
+  type: int
+  sample: 7
+state:
+  description: State of the record, V(steady), V(moving) or V(broken).
+  returned: success
+  type: str
+  sample: steady
+nodes:
+  description: Each node's own answer or last sign of life, with its age.
+  returned: success
+  type: raw
+paused:
+  description: Who paused automation and why; none when it is not paused.
+  returned: success
+  type: dict
+  sample: null
+pending:
+  description: What a finished move still owes.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+screen:
+  description: All of it as lines for one screen, the last one being what to do next.
+  returned: success
+  type: list
+  elements: str
+  sample: ["hub-prod: hub-a is active since 2026-01-05 03:12:44 UTC, epoch 7"]
+"""

@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pair_record
+short_description: Makes, adopts or mends the record of a pair
+version_added: 0.1.0
+description:
+  - Makes the record of a pair from what really runs, after both nodes have answered. A running service is adopted as it is
+    and not restarted.
+  - Replaces the instance of the node that is not active, and mends a record that was restored from a backup.
+  - Refuses when the service runs on both nodes, when a node does not answer, or when a node belongs to another pair.
+  - Never starts or stops the service.
+author:
+  - hotstandby.ops contributors (@hotstandby)
+extends_documentation_fragment:
+  - hotstandby.ops.attributes
+  - hotstandby.ops.attributes.aws
+  - hotstandby.ops.pair
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Asks the nodes and makes no call that changes anything.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  allow_unfenced:
+    description:
+      - Give up an instance that is being replaced although nothing proves it stopped, because EC2 no longer lists it.
+      - Needs O(reason).
+    type: bool
+    default: false
+  reason:
+    description:
+      - Why; it goes into the history. One line.
+    type: str
+    default: ""
+seealso:
+  - module: hotstandby.ops.pair_store
+  - module: hotstandby.ops.ssm_failover
+"""
+
+EXAMPLES = r"""
+- name: The record says what really runs
+  hotstandby.ops.pair_record:
+    pair: "{{ hotstandby_pair }}"
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+outcome:
+  description: V(created), V(adopted) (a running service was found), V(mended), V(replaced) or V(unchanged).
+  returned: success
+  type: str
+  sample: adopted
+active:
+  description: The node that may run the service; none when it runs on neither.
+  returned: success
+  type: str
+  sample: hub-a
+epoch:
+  description: The epoch of the record.
+  returned: success
+  type: int
+  sample: 1
+msg:
+  description: One line for the operator.
+  returned: always
+  type: str
+  sample: the record of hub-prod was made, hub-a is active with epoch 1
+"""
