@@ -1,0 +1,172 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The questions before anything is stopped: is the active down, and can the standby take over?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Optional
+
+from .answer import Answer, NoAnswer, Reply
+from .evidence import UNKNOWN, Ask, Evidence, Signals, Verdict, ineligible, judge
+from .health import heartbeat_evidence
+from .lease import Holder
+from .move import Ended, Request, check_restored, command
+from .pair import PairSpec
+from .ports import Ports
+from .record import Record, StoreError
+
+MARGIN = 3.0  # seconds beside a node's own time limit, for SSM and the process to start
+
+
+def look(pair: PairSpec, ports: Ports, holder: Holder, active: str) -> dict[str, Reply]:
+    """One command to both nodes. A node that is not heard within `timeouts.confirm` gave no answer.
+
+    With profile fast and a heartbeat that stands still, the wait for the active ends after `heartbeat_timeout`.
+    Raises CommandError.
+    """
+    confirm = pair.timeouts.confirm
+    give_up = _Silence(pair, ports, active) if pair.profile == "fast" else None
+    command_id = ports.nodes.send("look", [node.name for node in pair.nodes], timeout=confirm, active=active)
+    wait = confirm + MARGIN
+    return ports.nodes.collect(
+        command_id, "look", [node.name for node in pair.nodes], wait, holder.keep, give_up
+    )
+
+
+class _Silence:
+    """Ends the wait for an active whose heartbeat did not change for `heartbeat_timeout` seconds of our clock."""
+
+    def __init__(self, pair: PairSpec, ports: Ports, active: str) -> None:
+        self._limit = pair.heartbeat_timeout
+        self._store = ports.store
+        self._active = active
+        self._first = self._beat()
+
+    def _beat(self) -> Optional[str]:
+        try:
+            found = self._store.heartbeat(self._active)
+        except StoreError:
+            return None
+        return found.beat if found else None
+
+    def __call__(self, waited: float, replies: dict[str, Reply]) -> bool:
+        others = [reply for name, reply in replies.items() if name != self._active]
+        if (
+            self._first is None
+            or waited < self._limit
+            or any(isinstance(reply, NoAnswer) for reply in others)
+        ):
+            return False
+        return self._beat() == self._first
+
+
+def signals(
+    pair: PairSpec, ports: Ports, holder: Holder, active: str, replies: dict[str, Reply]
+) -> tuple[Verdict, Signals]:
+    """Ask what the verdict needs, one signal after the other, until there is one."""
+    standby = pair.other(active).name
+    known = Signals()
+    while True:
+        verdict = judge(replies[active], known)
+        if isinstance(verdict, Verdict):
+            return verdict, known
+        known = dataclasses.replace(
+            known, **{verdict.signal: _signal(verdict, pair, ports, holder, active, standby, replies)}
+        )
+
+
+def _signal(
+    ask: Ask,
+    pair: PairSpec,
+    ports: Ports,
+    holder: Holder,
+    active: str,
+    standby: str,
+    replies: dict[str, Reply],
+) -> Evidence:
+    if ask.signal == "off":
+        return ports.instance(pair.node(active).instance_id)
+    if ask.signal == "probe":
+        return probe_evidence(pair, standby, replies[standby])
+    if ask.signal == "heartbeat":
+        return heartbeat_evidence(ports.store, pair, active, standby, holder.pause)
+    return ports.alarm(ports.store.now())
+
+
+def probe_evidence(pair: PairSpec, standby: str, reply: Reply) -> Evidence:
+    """What the standby's probe of the active said; unknown when there is none."""
+    if pair.probe is None:
+        return Evidence(UNKNOWN, "probe", "none is set up")
+    source = f"probe by {standby}"
+    if isinstance(reply, NoAnswer):
+        return Evidence(UNKNOWN, source, reply.why)
+    said = reply.detail.get("probe")
+    return Evidence(said if said in ("yes", "no") else UNKNOWN, source, f"answered {said or 'nothing'}")
+
+
+def confirm(
+    pair: PairSpec, ports: Ports, holder: Holder, request: Request, record: Record, replies: dict[str, Reply]
+) -> str:
+    """Whether the move may go on; returns why. Raises Ended when it may not."""
+    move = record.move
+    assert move is not None
+    check_restored(record, replies)
+    if move.kind == "recovery":
+        return "nobody is named; both nodes will be proven stopped"
+    source = replies[move.source]
+    if move.kind == "switchover":
+        if isinstance(source, Answer) and source.state == "running":
+            return f"{move.source} answers that the service runs"
+        said = source.message or source.state if isinstance(source, Answer) else source.why
+        raise Ended(
+            "refused",
+            f"a switchover needs an active that is well; {move.source}: {said}. Nothing was changed",
+            command("failover", to=move.target),
+        )
+    if move.assumed:
+        said = source.state if isinstance(source, Answer) else source.why
+        return f"assume_down was given by {request.by or 'the operator'} ({move.source}: {said})"
+    verdict, _known = signals(pair, ports, holder, move.source, replies)
+    if verdict.kind == "down":
+        return verdict.why
+    if verdict.kind == "healthy":
+        raise Ended("not_confirmed", f"{verdict.why}: nothing was changed", failed=False)
+    if verdict.kind == "held":
+        raise Ended(
+            "not_confirmed",
+            f"{verdict.why}: nothing was changed. Start it there with 'hotstandby start', or move it knowingly",
+            command("failover", to=move.target, assume_down="true"),
+            failed=False,
+        )
+    raise Ended(
+        "not_confirmed",
+        f"it is not known whether {move.source} is down: {verdict.why}. Nothing was changed. Look at {move.source}; if "
+        "you know that it is down, say so (it is fenced first)",
+        command("failover", to=move.target, assume_down="true"),
+    )
+
+
+def eligible(pair: PairSpec, ports: Ports, record: Record, replies: dict[str, Reply]) -> str:
+    """Whether the target can take over; returns what was found. Raises Ended(refused) when it cannot."""
+    move = record.move
+    assert move is not None
+    reply = replies[move.target]
+    if move.kind == "recovery" and isinstance(reply, Answer) and reply.state != "stopped":
+        # it is stopped and proven before anything is granted
+        reply = dataclasses.replace(reply, state="stopped", detail={**reply.detail, "processes": 0})
+    why = ineligible(pair, move.target, reply)
+    if why:
+        raise Ended(
+            "refused", f"{move.target} cannot take over: {why}. Nothing was stopped", command("status")
+        )
+    if move.kind == "switchover" and pair.fencing.method != "none":
+        able = ports.fence.can_work(pair.node(move.source))
+        if not able.yes:
+            raise Ended(
+                "refused",
+                f"{move.source} could not be fenced if its stop came to doubt ({able}). Nothing was stopped",
+                command("status"),
+            )
+    return f"{move.target} answers, is stopped and ready"

@@ -1,0 +1,277 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Proof that a node is off: an EC2 stop that was confirmed, or a fence-agents command."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional, Protocol
+
+from .clients import error_code, explain, is_passing
+from .evidence import NO, UNKNOWN, YES, Evidence
+from .lease import Clock
+from .pair import Node, PairSpec
+
+OFF_STATES = ("stopped", "terminated")
+# EC2 will not stop this instance however often it is asked
+IMPOSSIBLE = frozenset(
+    {
+        "InvalidInstanceID.Malformed",
+        "InvalidInstanceID.NotFound",
+        "OperationNotPermitted",
+        "UnauthorizedOperation",
+        "UnsupportedOperation",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """What fencing came to. `kind`: proven, unfinished (ask again), impossible (will not work)."""
+
+    kind: str
+    why: str
+
+
+class Holding(Protocol):
+    """What fencing needs of the lease."""
+
+    def ready(self) -> None:
+        """Called before each call that changes something."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Wait, keeping the lease."""
+        ...
+
+
+Late = Callable[[], Optional[str]]
+
+
+class Fence(Protocol):
+    """One way to prove a node off."""
+
+    def can_work(self, node: Node) -> Evidence:
+        """Whether fencing this node could succeed; asked without changing anything."""
+        ...
+
+    def off(self, node: Node, holding: Holding, clock: Clock, late: Late) -> Fenced:
+        """Power the node off and prove it. `late` may bring another proof meanwhile."""
+        ...
+
+
+def instance_state(client: Any, instance_id: str) -> Evidence:
+    """Is this instance off? yes = stopped or terminated, no = running or on its way, unknown = not told."""
+    source = f"EC2 DescribeInstances {instance_id}"
+    try:
+        response = client.describe_instances(InstanceIds=[instance_id])
+    except Exception as error:
+        return Evidence(UNKNOWN, source, explain(error, "EC2 DescribeInstances"))
+    for reservation in response.get("Reservations", []):
+        for instance in reservation.get("Instances", []):
+            if instance.get("InstanceId") == instance_id:
+                state = instance.get("State", {}).get("Name", "")
+                return Evidence(YES if state in OFF_STATES else NO if state else UNKNOWN, source, state)
+    return Evidence(UNKNOWN, source, "EC2 does not list this instance")
+
+
+class Ec2Fence:
+    """StopInstances with force, proven by a state read after its answer.
+
+    `ec2` is an EC2 client, `timeout` the seconds in which the proof must come.
+    """
+
+    def __init__(self, ec2: Callable[[], Any], timeout: float) -> None:
+        self._ec2 = ec2
+        self._timeout = timeout
+
+    def can_work(self, node: Node) -> Evidence:
+        """DryRun and the instance's attributes: stop protection, instance store, Auto Scaling, one-time Spot."""
+        source = f"EC2 checks of {node.instance_id}"
+        client = self._ec2()
+        try:
+            found = client.describe_instances(InstanceIds=[node.instance_id])
+            instances = [
+                item for group in found.get("Reservations", []) for item in group.get("Instances", [])
+            ]
+            if not instances:
+                return Evidence(UNKNOWN, source, "EC2 does not list this instance")
+            trouble = obstacle(instances[0])
+            if trouble:
+                return Evidence(NO, source, trouble)
+            protected = client.describe_instance_attribute(
+                InstanceId=node.instance_id, Attribute="disableApiStop"
+            )
+            if protected.get("DisableApiStop", {}).get("Value"):
+                return Evidence(NO, source, "stop protection is on (disableApiStop)")
+        except Exception as error:
+            if error_code(error) in IMPOSSIBLE:
+                return Evidence(NO, source, explain(error, "EC2"))
+            return Evidence(UNKNOWN, source, explain(error, "EC2"))
+        try:
+            client.stop_instances(InstanceIds=[node.instance_id], Force=True, DryRun=True)
+        except Exception as error:
+            if error_code(error) == "DryRunOperation":
+                return Evidence(YES, source, "StopInstances is allowed")
+            answer = NO if error_code(error) in IMPOSSIBLE else UNKNOWN
+            return Evidence(answer, source, explain(error, "EC2 StopInstances (dry run)"))
+        return Evidence(UNKNOWN, source, "the dry run gave no answer")
+
+    def off(self, node: Node, holding: Holding, clock: Clock, late: Late) -> Fenced:
+        """Stop, then look until it is off. The last stop's own answer must agree with the state that was read."""
+        deadline = clock.monotonic() + self._timeout
+        client = self._ec2()
+        answered = ""  # the state that StopInstances itself named last
+        why = "StopInstances was not answered"
+        delay = 0.1
+        while True:
+            if answered not in OFF_STATES:
+                holding.ready()
+                try:
+                    reply = client.stop_instances(InstanceIds=[node.instance_id], Force=True)
+                    changes = reply.get("StoppingInstances") or [{}]
+                    answered = changes[0].get("CurrentState", {}).get("Name", "stopping")
+                except Exception as error:
+                    code, why = error_code(error), explain(error, "EC2 StopInstances")
+                    if code == "IncorrectInstanceState":
+                        answered = "terminated"  # the state read below must say so too
+                    elif code in IMPOSSIBLE:
+                        return self._last_hope(late, Fenced("impossible", why))
+                    elif not is_passing(error):
+                        return self._last_hope(late, Fenced("unfinished", why))
+            while answered:
+                state = instance_state(client, node.instance_id)
+                if state.yes and answered in OFF_STATES:
+                    return Fenced("proven", f"{node.name} is off ({state})")
+                why = f"EC2 does not say yet that {node.name} is off ({state})"
+                told = late()
+                if told:
+                    return Fenced("proven", told)
+                if clock.monotonic() >= deadline:
+                    return Fenced("unfinished", why)
+                holding.pause(delay)
+                delay = min(delay * 1.5, 3.0)
+                if state.yes:
+                    break  # a read alone may be an old one: StopInstances is asked again and must agree
+            if not answered:
+                told = late()
+                if told:
+                    return Fenced("proven", told)
+                if clock.monotonic() >= deadline:
+                    return Fenced("unfinished", why)
+                holding.pause(delay)
+                delay = min(delay * 1.5, 3.0)
+
+    @staticmethod
+    def _last_hope(late: Late, otherwise: Fenced) -> Fenced:
+        told = late()
+        return Fenced("proven", told) if told else otherwise
+
+
+def obstacle(instance: dict[str, Any]) -> Optional[str]:
+    """Why stopping this instance cannot work or would not last, from its description; None when it can."""
+    if instance.get("RootDeviceType") not in (None, "ebs"):
+        return f"its root device is {instance['RootDeviceType']}, which cannot be stopped"
+    tags = {tag.get("Key"): tag.get("Value") for tag in instance.get("Tags", [])}
+    if tags.get("aws:autoscaling:groupName"):
+        return f"Auto Scaling group '{tags['aws:autoscaling:groupName']}' would start another instance"
+    if instance.get("InstanceLifecycle") == "spot":
+        return "it is a Spot instance"
+    return None
+
+
+Runner = Callable[[Sequence[str], float], "tuple[Optional[int], str]"]
+
+
+def run_agent(argv: Sequence[str], timeout: float) -> tuple[Optional[int], str]:
+    """Run a command without a shell: (exit code or None when it did not end in time, last line of output)."""
+    try:
+        done = subprocess.run(  # argv comes from the inventory of whoever may fence
+            list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, text=True
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"{argv[0]} did not end within {timeout:.0f} s"
+    except OSError as error:
+        return 127, f"{argv[0]}: {error.strerror}"
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return done.returncode, lines[-1][:200] if lines else ""
+
+
+def filled(argv: Sequence[str], values: dict[str, str]) -> list[str]:
+    """Arguments with {name} replaced from `values`; other braces stay as they are."""
+    result = []
+    for item in argv:
+        for key, value in values.items():
+            item = item.replace("{" + key + "}", value)
+        result.append(item)
+    return result
+
+
+class CommandFence:
+    """Any fence-agents command: `--action=off` powers off, `--action=status` ends with 2 when the node is off.
+
+    `{node}` and `{instance_id}` in the arguments are replaced; `{action}` too, and then nothing is appended.
+    """
+
+    def __init__(self, command: Sequence[str], timeout: float, runner: Runner = run_agent) -> None:
+        self._command = tuple(command)
+        self._timeout = timeout
+        self._run = runner
+
+    def _argv(self, node: Node, action: str) -> list[str]:
+        values = {"node": node.name, "instance_id": node.instance_id, "action": action}
+        argv = filled(self._command, values)
+        return argv if any("{action}" in item for item in self._command) else [*argv, f"--action={action}"]
+
+    def can_work(self, node: Node) -> Evidence:
+        """Whether the agent can tell the node's power state."""
+        rc, said = self._run(self._argv(node, "status"), min(self._timeout, 30))
+        source = f"{self._command[0]} status"
+        if rc in (0, 2):
+            return Evidence(YES, source, "on" if rc == 0 else "off")
+        return Evidence(NO if rc == 127 else UNKNOWN, source, said or f"exit code {rc}")
+
+    def off(self, node: Node, holding: Holding, clock: Clock, late: Late) -> Fenced:
+        """Off, then status until it says off."""
+        deadline = clock.monotonic() + self._timeout
+        delay = 0.2
+        while True:
+            holding.ready()
+            rc, said = self._run(self._argv(node, "off"), max(1.0, deadline - clock.monotonic()))
+            if rc == 127:
+                return Fenced("impossible", said)
+            status, told = self._run(self._argv(node, "status"), max(1.0, deadline - clock.monotonic()))
+            if status == 2 and rc is not None:
+                return Fenced("proven", f"{self._command[0]} says that {node.name} is off")
+            proof = late()
+            if proof:
+                return Fenced("proven", proof)
+            if clock.monotonic() >= deadline:
+                return Fenced("unfinished", f"{self._command[0]}: {said or told or 'the node is still on'}")
+            holding.pause(delay)
+            delay = min(delay * 1.5, 5.0)
+
+
+class NoFence:
+    """`method: none` never proves anything."""
+
+    def can_work(self, node: Node) -> Evidence:
+        """Never."""
+        return Evidence(NO, "fencing.method none", f"{node.name} cannot be fenced")
+
+    def off(self, node: Node, holding: Holding, clock: Clock, late: Late) -> Fenced:
+        """Only a late answer of the node itself can prove anything."""
+        told = late()
+        return Fenced("proven", told) if told else Fenced("impossible", "fencing.method is none")
+
+
+def fence_for(pair: PairSpec, ec2: Callable[[], Any]) -> Fence:
+    """The pair's fence."""
+    if pair.fencing.method == "ec2_stop":
+        return Ec2Fence(ec2, pair.fencing.timeout)
+    if pair.fencing.method == "command":
+        return CommandFence(pair.fencing.command, pair.fencing.timeout)
+    return NoFence()

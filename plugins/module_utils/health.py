@@ -1,0 +1,103 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tells of an active that gives no answer: its heartbeat item and its CloudWatch alarm."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any, Optional
+
+from .clients import explain
+from .evidence import NO, UNKNOWN, YES, Evidence
+from .pair import PairSpec
+from .record import Heartbeat, StoreError
+from .store import RecordStore
+
+NAMESPACE = "HotStandby"
+METRIC = "Unhealthy"
+CHECK_PERIOD = 60  # seconds between health checks in profile minute
+STALE_CHECKS = 3  # health checks that must be missing before a heartbeat stands still
+
+
+def stale_after(pair: PairSpec) -> float:
+    """Seconds after which a heartbeat that did not change stands still."""
+    return pair.heartbeat_timeout if pair.profile == "fast" else float(STALE_CHECKS * CHECK_PERIOD)
+
+
+def _age(beat: Optional[Heartbeat], now: Optional[float]) -> Optional[float]:
+    return None if beat is None or beat.time is None or now is None else max(0.0, now - beat.time)
+
+
+def heartbeat_evidence(
+    store: RecordStore, pair: PairSpec, active: str, standby: str, pause: Callable[[float], None]
+) -> Evidence:
+    """Does the active's heartbeat stand still while the standby's own is fresh?
+
+    Yes, no (it moves, and says running) or unknown. Ages are differences of the store's own Date headers. With profile
+    fast the item is also watched for `heartbeat_timeout` seconds of this run's clock (`pause` waits, keeping the lease).
+    """
+    source = f"heartbeat of {active}"
+    limit = stale_after(pair)
+    try:
+        first = store.heartbeat(active)
+        if first is None:
+            return Evidence(UNKNOWN, source, "none was ever written")
+        if pair.profile == "fast":
+            pause(limit)
+        second = store.heartbeat(active) if pair.profile == "fast" else first
+        own = store.heartbeat(standby)
+    except StoreError as error:
+        return Evidence(UNKNOWN, source, str(error))
+    age = _age(second, store.now())
+    if second is None or age is None or first.beat != second.beat or age < limit:
+        if second is not None and second.state == "running" and age is not None:
+            return Evidence(NO, source, "it goes on and says running", age)
+        return Evidence(UNKNOWN, source, f"it goes on and says {second.state if second else 'nothing'}", age)
+    own_age = _age(own, store.now())
+    if own_age is None or own_age >= limit:
+        return Evidence(UNKNOWN, source, f"it stands still, but so does that of {standby}", age)
+    return Evidence(YES, source, f"it stands still while that of {standby} goes on", age)
+
+
+def alarm_evidence(client: Any, pair: PairSpec, now: Optional[float]) -> Evidence:
+    """Is the alarm on HotStandby/Unhealthy in ALARM, or was there no datapoint for its whole window?
+
+    Yes, no (the newest datapoint is fresh and well) or unknown. `now` is epoch seconds of the store's clock.
+    """
+    source = "CloudWatch alarm"
+    dimensions = [{"Name": "Pair", "Value": pair.name}]
+    try:
+        found = client.describe_alarms_for_metric(
+            MetricName=METRIC, Namespace=NAMESPACE, Dimensions=dimensions
+        )
+        alarms = found.get("MetricAlarms", [])
+        if not alarms:
+            return Evidence(UNKNOWN, source, "no alarm watches this pair")
+        firing = [alarm for alarm in alarms if alarm.get("StateValue") == "ALARM"]
+        if firing:
+            return Evidence(YES, source, f"{firing[0].get('AlarmName')} is in ALARM")
+        if now is None:
+            return Evidence(UNKNOWN, source, "the time is not known")
+        period = max(int(alarm.get("Period") or CHECK_PERIOD) for alarm in alarms)
+        window = max(int(alarm.get("EvaluationPeriods") or 1) for alarm in alarms) * period
+        end = datetime.datetime.fromtimestamp(now + period, datetime.timezone.utc)
+        got = client.get_metric_statistics(
+            Namespace=NAMESPACE,
+            MetricName=METRIC,
+            Dimensions=dimensions,
+            StartTime=end - datetime.timedelta(seconds=window + 2 * period),
+            EndTime=end,
+            Period=period,
+            Statistics=["Maximum"],
+        )
+    except Exception as error:
+        return Evidence(UNKNOWN, source, explain(error, "CloudWatch"))
+    points = sorted(got.get("Datapoints", []), key=lambda point: point["Timestamp"])
+    if not points or now - points[-1]["Timestamp"].timestamp() > window:
+        return Evidence(YES, source, f"no datapoint for {window} s")
+    age = now - points[-1]["Timestamp"].timestamp()
+    if points[-1]["Maximum"] == 0 and age <= 2 * period:
+        return Evidence(NO, source, "the newest datapoint is well", max(0.0, age))
+    return Evidence(UNKNOWN, source, "the newest datapoint is neither fresh nor well", max(0.0, age))

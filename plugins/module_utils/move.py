@@ -1,0 +1,229 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a move is asked to do, what it says of itself, and how it ends. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from .evidence import restored
+from .pair import PairSpec
+from .record import Move, Record
+
+OUTCOMES = (
+    "moved",
+    "unchanged",
+    "not_confirmed",
+    "refused",
+    "rolled_back",
+    "degraded",
+    "unfinished",
+    "broken",
+)
+# the steps of a move in their order; fence happens only on doubt
+ORDER = (
+    "acquire", "confirm", "eligible", "withdraw", "stop", "fence", "handover",
+    "promote", "start", "verify", "redirect", "settle",
+)  # fmt: skip
+MAX_RESUMES = 3
+MAX_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the caller wants. `to` is a node name or None for the other one; `automation` is true for the function."""
+
+    mode: str = "failover"
+    to: Optional[str] = None
+    reason: str = ""
+    by: str = ""
+    owner: str = ""
+    assume_down: bool = False
+    allow_unfenced: bool = False
+    automation: bool = False
+    check: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of it. `next` is the exact next command, empty when none is needed; times in seconds."""
+
+    outcome: str
+    changed: bool
+    message: str
+    active: Optional[str] = None
+    previous: Optional[str] = None
+    epoch: Optional[int] = None
+    pending: tuple[str, ...] = ()
+    steps: tuple[Mapping[str, Any], ...] = ()
+    downtime_seconds: Optional[float] = None
+    next: str = ""
+    failed: bool = False
+    move: str = ""
+
+
+class Ended(Exception):
+    """The move ends here. `api` tells that an API failed, not a step; `why` is what the record keeps of it."""
+
+    def __init__(
+        self,
+        outcome: str,
+        message: str,
+        next: str = "",
+        failed: Optional[bool] = None,
+        api: bool = False,
+        why: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.message = message
+        self.next = next
+        self.api = api
+        self.why = why or message
+        fails = outcome in ("refused", "rolled_back", "unfinished", "broken", "not_confirmed", "degraded")
+        self.failed = fails if failed is None else failed
+
+
+@dataclass
+class Journal:
+    """The steps of this run, each {name, outcome, seconds, detail}; kept in the record's move too."""
+
+    before: tuple[Mapping[str, Any], ...] = ()
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str, outcome: str, seconds: float, detail: str) -> None:
+        """One step has ended."""
+        self.steps.append(
+            {"name": name, "outcome": outcome, "seconds": round(seconds, 3), "detail": detail[:400]}
+        )
+
+    def all(self, limit: int = 40) -> tuple[Mapping[str, Any], ...]:
+        """Every step so far, of earlier holders too; the oldest are dropped beyond `limit`."""
+        return (*self.before, *self.steps)[-limit:]
+
+
+def command(playbook: str, **extra: str) -> str:
+    """The exact command to type next."""
+    words = "".join(f" -e {key}={value}" for key, value in extra.items())
+    return f"ansible-playbook hotstandby.ops.{playbook}{words}"
+
+
+def check_identity(pair: PairSpec, record: Record) -> None:
+    """The inventory and the record must mean the same two machines. Raises Ended(refused)."""
+    if dict(record.nodes) != pair.instance_ids():
+        told = ", ".join(f"{name}={instance}" for name, instance in sorted(record.nodes.items()))
+        asked = ", ".join(f"{name}={instance}" for name, instance in sorted(pair.instance_ids().items()))
+        raise Ended(
+            "refused",
+            f"hotstandby_pair.nodes says {asked}, the record says {told}: a replaced node is brought in by deploy",
+            command("deploy"),
+        )
+
+
+def check_pause(record: Record, request: Request) -> None:
+    """Somebody's pause stops new moves. Raises Ended(refused) with that person's reason."""
+    paused = record.paused
+    if not paused or (not request.automation and paused.get("by") == request.by):
+        return
+    raise Ended(
+        "refused",
+        f"the pair is paused by {paused.get('by', 'somebody')}: {paused.get('reason') or 'no reason given'}",
+        command("maintenance", state="resumed"),
+    )
+
+
+def check_cooldown(pair: PairSpec, record: Record, request: Request, now: Optional[float]) -> None:
+    """Automation waits `cooldown` seconds after a failover; people are not held up. Raises Ended(refused)."""
+    last = record.times.get("failover")
+    if not request.automation or not isinstance(last, (int, float)):
+        return
+    if now is None or now - last < pair.cooldown:
+        since = "an unknown time" if now is None else f"{now - last:.0f} s"
+        raise Ended(
+            "refused", f"the last failover was {since} ago, cooldown is {pair.cooldown} s: cooling down"
+        )
+
+
+def check_restored(record: Record, replies: dict[str, Any]) -> None:
+    """A record older than what a node has seen moves nothing. Raises Ended(refused)."""
+    why = restored(record, replies)
+    if why:
+        raise Ended("refused", why, command("deploy"))
+
+
+def check_resume(record: Record, request: Request) -> None:
+    """A move in flight is finished before another begins. Raises Ended(refused) when another one is asked for."""
+    move = record.move
+    if move is None or request.to is None or move.rollback or request.to == move.target:
+        return
+    raise Ended(
+        "refused",
+        f"a {move.kind} from {move.source} to {move.target} is unfinished: finish it first",
+        command("failover", to=move.target),
+    )
+
+
+def way_out(record: Record, what: str, to: Optional[str] = None) -> Ended:
+    """Broken: nobody may start; say what to do. `to` is the node that the move wanted."""
+    nodes = " or ".join(sorted(record.nodes))
+    return Ended(
+        "broken",
+        f"{what}. Nobody is named, nothing is started. Choose the node that shall run ({nodes}); both are proven "
+        "stopped first. Only when you pulled the other node's plug yourself, add -e allow_unfenced=true -e reason=TEXT",
+        command("failover", to=to or sorted(record.nodes)[0]),
+        why=what,
+    )
+
+
+def check_oath(request: Request) -> None:
+    """`allow_unfenced` goes into the history with its reason. Raises Ended(refused) when there is none."""
+    if request.allow_unfenced and not request.reason.strip():
+        raise Ended(
+            "refused", "reason: allow_unfenced needs one; say how you know that the other node is off"
+        )
+
+
+def new_move(record: Record, request: Request, move_id: str, target: str, now: Optional[float]) -> Move:
+    """A fresh move to `target`; from broken, or when nobody is named, it is a recovery of both nodes."""
+    kind = request.mode if record.active is not None and record.state == "steady" else "recovery"
+    return Move(
+        id=move_id,
+        kind=kind,
+        source=record.other(target),
+        target=target,
+        step="confirm",
+        reason=request.reason,
+        by=request.by,
+        unfenced=oath(request),
+        assumed=request.assume_down,
+        began=now,
+    )
+
+
+def oath(request: Request) -> str:
+    """What is kept of `allow_unfenced`: the reason, or empty when it was not given."""
+    return request.reason if request.allow_unfenced else ""
+
+
+def resumed(move: Move, request: Request) -> Move:
+    """The move as the next holder takes it up; an operator may add `allow_unfenced` on the way."""
+    return dataclasses.replace(move, resumes=move.resumes + 1, unfenced=oath(request) or move.unfenced)
+
+
+def exhausted(move: Move) -> bool:
+    """After three resumes a step counts as failed, except fence."""
+    return move.resumes > MAX_RESUMES and move.step != "fence"
+
+
+def planned(pair: PairSpec, move: Move, fence: bool) -> list[str]:
+    """The names of the steps that a smooth run from here takes."""
+    first = {"confirm": "withdraw", "stop": "stop", "fence": "fence", "start": "start"}[move.step]
+    steps = [name for name in ORDER[ORDER.index(first) :] if name != "fence" or fence or first == "fence"]
+    handed = pair.requeue is not None
+    return [
+        name for name in steps if (name != "handover" or handed) and (name != "redirect" or pair.redirect)
+    ]

@@ -1,0 +1,123 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How clients find the active node. Each kind reads, changes, and reads back; more kinds are one class each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from .clients import explain
+from .evidence import NO, UNKNOWN, YES, Evidence
+from .fencing import Holding, Runner, filled, run_agent
+from .pair import Node, PairSpec
+
+READS = 8  # reads after a change, before it counts as pending
+
+
+class Redirect(Protocol):
+    """One address. `label` names it in `pending` and on the screen."""
+
+    label: str
+
+    def points_to(self, node: Node) -> Evidence:
+        """Whether clients are led to this node now."""
+        ...
+
+    def point_to(self, node: Node) -> None:
+        """Lead clients to this node. Raises whatever the call raises."""
+        ...
+
+
+class ElasticIp:
+    """An Elastic IP address. AssociateAddress has no compare-and-swap: only under the lease, and read back."""
+
+    def __init__(self, ec2: Callable[[], Any], allocation_id: str) -> None:
+        self._ec2 = ec2
+        self._allocation_id = allocation_id
+        self.label = f"elastic_ip {allocation_id}"
+
+    def points_to(self, node: Node) -> Evidence:
+        """Read the address."""
+        try:
+            found = self._ec2().describe_addresses(AllocationIds=[self._allocation_id])
+        except Exception as error:
+            return Evidence(UNKNOWN, self.label, explain(error, "EC2 DescribeAddresses"))
+        addresses = found.get("Addresses", [])
+        if len(addresses) != 1:
+            return Evidence(UNKNOWN, self.label, "EC2 does not list this address")
+        where = addresses[0].get("InstanceId") or "nothing"
+        return Evidence(YES if where == node.instance_id else NO, self.label, f"points to {where}")
+
+    def point_to(self, node: Node) -> None:
+        """Associate it with the node, away from wherever it is."""
+        self._ec2().associate_address(
+            AllocationId=self._allocation_id, InstanceId=node.instance_id, AllowReassociation=True
+        )
+
+
+class Command:
+    """A command of the user's: `command` moves the address, `check` ends with 0 when it is there and 1 when not.
+
+    `{node}` and `{instance_id}` in the arguments are replaced. Both run where the move runs.
+    """
+
+    def __init__(
+        self, command: Sequence[str], check: Sequence[str], timeout: float, runner: Runner = run_agent
+    ) -> None:
+        self._command = tuple(command)
+        self._check = tuple(check)
+        self._timeout = timeout
+        self._run = runner
+        self.label = f"command {self._command[0]}"
+
+    def points_to(self, node: Node) -> Evidence:
+        """Run the check."""
+        rc, said = self._run(filled(self._check, _names(node)), self._timeout)
+        answer = {0: YES, 1: NO}.get(-1 if rc is None else rc, UNKNOWN)
+        return Evidence(answer, self.label, said or f"check ended with {rc}")
+
+    def point_to(self, node: Node) -> None:
+        """Run the command. Raises RuntimeError when it does not end with 0."""
+        rc, said = self._run(filled(self._command, _names(node)), self._timeout)
+        if rc != 0:
+            raise RuntimeError(f"{self._command[0]} ended with {rc}: {said}")
+
+
+def _names(node: Node) -> dict[str, str]:
+    return {"node": node.name, "instance_id": node.instance_id}
+
+
+def redirects_for(pair: PairSpec, ec2: Callable[[], Any]) -> list[Redirect]:
+    """The pair's addresses, in the order in which they move."""
+    made: list[Redirect] = []
+    for entry in pair.redirect:
+        if entry["kind"] == "elastic_ip":
+            made.append(ElasticIp(ec2, entry["allocation_id"]))
+        else:
+            made.append(Command(entry["command"], entry["check"], float(entry.get("timeout", 30))))
+    return made
+
+
+def lead(redirect: Redirect, node: Node, holding: Holding) -> Evidence:
+    """Move one address to a node under the lease, and read it back. Unknown and no both mean: still pending."""
+    found = redirect.points_to(node)
+    if found.yes:
+        return found
+    trouble = ""
+    for attempt in range(3):
+        holding.ready()
+        try:
+            redirect.point_to(node)
+            trouble = ""
+            break
+        except Exception as error:
+            trouble = explain(error, redirect.label)
+            holding.pause(0.3 * (attempt + 1))
+    for attempt in range(1 if trouble else READS):
+        found = redirect.points_to(node)
+        if found.yes:
+            return found
+        holding.pause(0.1 * (attempt + 1))
+    return Evidence(found.answer, redirect.label, trouble or found.detail)

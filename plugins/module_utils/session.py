@@ -1,0 +1,176 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run's bookkeeping: the record under its lease, the steps so far, and how it lets go."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Optional
+
+from .lease import Holder, LeaseHeld, LeaseLost
+from .move import Ended, Journal, Request, Result
+from .pair import PairSpec
+from .ports import Ports
+from .record import Move, Record, StoreError
+from .run_command import CommandError
+
+
+class Note:
+    """What a step says of itself when it ends."""
+
+    def __init__(self) -> None:
+        self.outcome = "ok"
+        self.detail = ""
+
+
+class Session:
+    """What the parts of one run share. Used by one Transition, once."""
+
+    def __init__(self, pair: PairSpec, ports: Ports, request: Request) -> None:
+        self.pair = pair
+        self.ports = ports
+        self.request = request
+        self.journal = Journal()
+        nothing = Record(pair=pair.name, nodes={}, active=None, epoch=0)
+        self.holder = Holder(ports.store, ports.clock, nothing, request.owner, pair.lease)
+        self.changed = False
+        self.previous: Optional[str] = None
+        self.stopping_since: Optional[float] = None
+        self.downtime: Optional[float] = None
+
+    @property
+    def record(self) -> Record:
+        """The record as this run last wrote or read it."""
+        return self.holder.record
+
+    @property
+    def move(self) -> Move:
+        """The move in flight."""
+        move = self.record.move
+        if move is None:
+            raise AssertionError("a step runs without a move")
+        return move
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the move has taken the permission away already."""
+        return self.record.move is not None and self.record.move.step != "confirm"
+
+    def write(self, **changes: object) -> None:
+        """Change the record and renew the lease; in check mode only this run's own copy changes."""
+        if self.request.check:
+            self.holder.record = dataclasses.replace(self.record, **changes)  # type: ignore[arg-type]
+        else:
+            self.holder.write(**changes)
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[Note]:
+        """Time a step and keep what it said, also when it ends the move."""
+        note, began = Note(), self.ports.clock.monotonic()
+        try:
+            yield note
+        except Ended as end:
+            note.outcome, note.detail = end.outcome, end.message
+            raise
+        except (StoreError, CommandError, LeaseLost, LeaseHeld) as error:
+            note.outcome, note.detail = "failed", str(error)
+            raise
+        finally:
+            self.journal.add(name, note.outcome, self.ports.clock.monotonic() - began, note.detail)
+
+    def stopping(self) -> None:
+        """The downtime begins with the first stop that is sent."""
+        if self.stopping_since is None:
+            self.stopping_since = self.ports.clock.monotonic()
+
+    def verified(self) -> None:
+        """The downtime ends."""
+        if self.stopping_since is not None:
+            self.downtime = round(self.ports.clock.monotonic() - self.stopping_since, 3)
+
+    def plan(self, names: list[str], message: str) -> Ended:
+        """How check mode ends: with what would be done."""
+        for name in names:
+            self.journal.add(name, "planned", 0.0, "")
+        self.changed = True
+        return Ended("moved", message, failed=False)
+
+    def keep_history(self, end: Ended) -> str:
+        """Write the history item; a failure costs the item, never the move. Returns what went wrong."""
+        move = self.record.move
+        if move is None or self.request.check:
+            return ""
+        values = {
+            "id": move.id,
+            "kind": move.kind,
+            "source": self.previous,
+            "target": move.source if move.rollback else move.target,
+            "active": self.record.active,
+            "epoch": self.record.epoch,
+            "outcome": end.outcome,
+            "message": end.message,
+            "reason": move.reason,
+            "by": move.by,
+            "unfenced": move.unfenced,
+            "began": move.began,
+            "ended": self.ports.store.now(),
+            "downtime_seconds": self.downtime,
+            "steps": self.journal.all(),
+        }
+        try:
+            self.ports.store.put_history(move.id, values)
+        except StoreError as error:
+            return f"the history could not be written: {error}"
+        return ""
+
+    def metric(self, outcome: str) -> None:
+        """Put the metric of an ended move; it is a courtesy and may fail."""
+        with contextlib.suppress(Exception):
+            self.ports.metric(outcome)
+
+    def finish(self, end: Ended) -> Result:
+        """Let go of the record as this end demands it."""
+        record, move = self.record, self.record.move
+        if self.request.check or not self.holder.held:
+            return self.result(end)
+        try:
+            self.keep_history(end)
+            if end.outcome == "broken":
+                times = {**record.times, "why": end.why}
+                self.holder.release(state="broken", active=None, move=None, times=times)
+                self.metric("broken")
+            elif move is None or move.step == "confirm":
+                self.holder.release(move=None)
+            else:
+                # an API that failed is no failure of the step: this resume does not count
+                resumes = max(0, move.resumes - 1) if end.api else move.resumes
+                back = dataclasses.replace(move, resumes=resumes, log=self.journal.all())
+                self.holder.release(move=back)
+        except (StoreError, LeaseLost) as error:
+            end.message += f" (the record could not be let go: {error}; its lease runs out by itself)"
+        return self.result(end)
+
+    def result(self, end: Ended) -> Result:
+        """What the caller is told."""
+        record, move = self.record, self.record.move
+        planned = self.request.check and end.outcome == "moved" and move is not None
+        active, epoch = record.active, record.epoch
+        if planned and move is not None:
+            active, epoch = move.target, record.epoch + (move.step != "start")
+        return Result(
+            outcome=end.outcome,
+            changed=self.changed,
+            message=end.message,
+            active=active,
+            previous=self.previous,
+            epoch=epoch,
+            pending=record.pending,
+            steps=self.journal.all(200),
+            downtime_seconds=self.downtime,
+            next=end.next,
+            failed=end.failed,
+            move=move.id if move else "",
+        )

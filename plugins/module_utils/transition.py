@@ -1,0 +1,399 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The transition: the only thing that changes who may be active. Decides; all I/O goes through its ports.
+
+A roll back is the same steps with source and target exchanged; so is a switchback. What is about to be done stands in
+the record before it is done, so that the next holder can finish what this one left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NoReturn, Optional
+
+from .answer import Answer, NoAnswer, Reply
+from .checks import PairError
+from .confirm import MARGIN, confirm, eligible, look
+from .lease import LeaseHeld, LeaseLost, free_lease
+from .move import (
+    MAX_TRIES,
+    Ended,
+    Request,
+    Result,
+    check_cooldown,
+    check_identity,
+    check_oath,
+    check_pause,
+    check_resume,
+    command,
+    exhausted,
+    new_move,
+    planned,
+    resumed,
+    way_out,
+)
+from .pair import PairSpec
+from .ports import Ports
+from .proof import Proof, said
+from .record import Record, StoreError
+from .redirect import lead
+from .run_command import CommandError
+from .session import Note, Session
+
+
+class Transition:
+    """One run of failover, switchover or resume for one pair. Use `run` once."""
+
+    def __init__(self, pair: PairSpec, ports: Ports, request: Request) -> None:
+        self._pair = pair
+        self._ports = ports
+        self._request = request
+        self._session = Session(pair, ports, request)
+        self._proof = Proof(self._session)
+
+    def run(self) -> Result:
+        """Move the pair, or say why not. Never raises for anything that a pair or AWS can do."""
+        session = self._session
+        try:
+            self._begin()
+            self._work()
+        except Ended as end:
+            return session.finish(end)
+        except (LeaseHeld, LeaseLost) as error:
+            return session.result(Ended("refused", str(error), command("status")))
+        except (StoreError, CommandError) as error:
+            return session.finish(self._api_failed(error))
+
+    def _api_failed(self, error: Exception) -> Ended:
+        session = self._session
+        if not session.withdrawn:
+            text = f"{error}" if session.changed else f"{error}. Nothing was changed"
+            return Ended("refused", text, command("status"))
+        again = command("failover", to=session.move.target)
+        return Ended("unfinished", f"{error}. Run this again", again, api=True)
+
+    def _begin(self) -> None:
+        """Read, decide whether this is a new move or one to resume, and take the lease."""
+        session, store, request = self._session, self._ports.store, self._request
+        with session.step("acquire") as note:
+            check_oath(request)
+            record = store.read()
+            session.previous = record.active
+            session.holder.record = record
+            check_identity(self._pair, record)
+            copies = self._ports.replicas()
+            if copies.yes:
+                raise Ended(
+                    "refused", f"{copies}: a record that is copied proves nothing; remove the replicas"
+                )
+            if record.lease is not None:
+                if request.check:
+                    raise Ended(
+                        "refused", f"another run holds the pair: {record.lease.owner}", command("status")
+                    )
+                record = free_lease(store, record, self._ports.clock)
+                session.previous = record.active
+                session.holder.record = record
+                check_identity(self._pair, record)
+            if record.state == "moving":
+                self._resume(note)
+                return
+            target = self._target(record)
+            stays = record.state == "steady" and record.active == target
+            if stays:
+                note.detail = f"{target} is the active node already"
+            else:
+                check_pause(record, request)
+                check_cooldown(self._pair, record, request, store.now())
+                move_id = f"{int(store.now() or 0)}-{self._ports.token()}"
+                session.write(move=new_move(record, request, move_id, target, store.now()))
+                move = session.move
+                note.detail = f"{move.kind} from {move.source} to {move.target}, epoch {record.epoch}"
+        if stays:
+            self._stay(target)
+
+    def _target(self, record: Record) -> str:
+        request = self._request
+        if record.state == "broken":
+            if request.automation or request.to is None or request.mode != "failover":
+                raise way_out(record, record.times.get("why") or "the last move ended broken")
+        elif request.to is None and record.active is None:
+            raise way_out(record, "no node is named")
+        try:
+            return self._pair.node(request.to).name if request.to else record.other(str(record.active))
+        except PairError as error:
+            raise Ended("refused", f"to: {error}") from error
+
+    def _resume(self, note: Note) -> None:
+        """Take up a move whose holder is gone."""
+        session = self._session
+        check_resume(session.record, self._request)
+        session.write(move=resumed(session.move, self._request))
+        move = session.move
+        session.journal.before = move.log
+        session.previous = move.target if move.rollback else move.source
+        session.changed = True
+        note.outcome = "resumed"
+        note.detail = (
+            f"{move.kind} from {move.source} to {move.target}, begun by {move.by or 'automation'}, "
+            f"at step {move.step}; taken up {move.resumes} time(s)"
+        )
+
+    def _stay(self, target: str) -> NoReturn:
+        """The target is active already: see that it is well, and pay what is pending. Always raises Ended."""
+        record = self._session.record
+        with self._session.step("confirm") as note:
+            reply = self._status("look", target, active=target)
+            if not (isinstance(reply, Answer) and reply.state == "running"):
+                raise Ended(
+                    "not_confirmed",
+                    f"{target} is the active node already, but not known to be well: {said(reply)}. "
+                    "Nothing was changed",
+                    command("failover", to=record.other(target)),
+                )
+            note.detail = f"{target} answers that the service runs"
+        if record.pending:
+            self._pay()
+        raise Ended("unchanged", f"{target} is active and well (epoch {record.epoch})", failed=False)
+
+    def _status(self, action: str, name: str, active: str = "") -> Reply:
+        """Ask one node, for as long as `timeouts.confirm` allows. Raises CommandError."""
+        limit = self._pair.timeouts.confirm
+        asked = self._ports.nodes.ask(
+            action, [name], wait=limit + MARGIN, keep=self._session.holder.keep, timeout=limit, active=active
+        )
+        return asked[name]
+
+    def _pay(self) -> NoReturn:
+        """Retry the addresses that an earlier move left pending. Always raises Ended."""
+        session = self._session
+        pending = session.record.pending
+        if self._request.check:
+            raise session.plan(["redirect", "settle"], f"{', '.join(pending)} would be pointed at the active")
+        session.write()
+        session.changed = True
+        left = self._redirect(str(session.record.active), pending)
+        with session.step("settle"):
+            session.holder.release(pending=tuple(left), move=None)
+        if left:
+            raise self._degraded(left)
+        raise Ended("moved", "the pending addresses now point to the active node", failed=False)
+
+    def _degraded(self, left: list[str]) -> Ended:
+        active = str(self._session.record.active)
+        text = f"the service is up on {active}, but not yet pointed there: {', '.join(left)}. Run this again"
+        return Ended("degraded", text, command("failover", to=active))
+
+    def _work(self) -> NoReturn:
+        """The steps, from wherever the record says. Always raises Ended."""
+        session = self._session
+        if self._request.check and session.withdrawn:
+            going_on = f"the unfinished {session.move.kind} would go on"
+            raise session.plan(planned(self._pair, session.move, False), going_on)
+        while True:
+            if session.move.step == "confirm":
+                self._withdraw()
+            if session.move.step in ("stop", "fence"):
+                why = self._proof.prove()
+                if why is None:
+                    self._handover()
+                    self._promote()
+                else:
+                    self._give_back(why)
+            if self._start() and self._verify():
+                break
+        self._settle(self._redirect(session.move.target, None))
+
+    def _withdraw(self) -> None:
+        """Confirm, see that the target can take over, and take the permission away."""
+        pair, session = self._pair, self._session
+        move = session.move
+        with session.step("confirm") as note:
+            replies = look(pair, self._ports, session.holder, move.source)
+            stop: Optional[Ended] = None
+            try:
+                note.detail = confirm(
+                    pair, self._ports, session.holder, self._request, session.record, replies
+                )
+            except Ended as end:
+                stop, note.outcome, note.detail = end, end.outcome, end.message
+        if stop is not None:
+            if session.record.pending and stop.outcome == "not_confirmed" and not stop.failed:
+                self._pay()
+            raise stop
+        with session.step("eligible") as note:
+            note.detail = eligible(pair, self._ports, session.record, replies)
+        self._proof.heard = isinstance(replies[move.source], Answer)
+        if self._request.check:
+            steps = planned(pair, move, not self._proof.heard)
+            raise session.plan(steps, f"{move.target} would take over from {move.source}")
+        with session.step("withdraw") as note:
+            session.changed = True
+            withdrawn = dataclasses.replace(move, step="stop", log=session.journal.all())
+            session.write(state="moving", active=None, move=withdrawn)
+            note.detail = "nobody is named"
+
+    def _handover(self) -> None:
+        if self._pair.requeue is None:
+            return
+        with self._session.step("handover") as note:
+            note.outcome = "skipped"
+            note.detail = (
+                "requeue is configured, but this version does not do it within a move: run it by hand"
+            )
+
+    def _promote(self) -> None:
+        """The grant. Nobody is named before it, and every grant is a new epoch."""
+        session, move = self._session, self._session.move
+        with session.step("promote") as note:
+            log = session.journal.all()
+            granted = dataclasses.replace(move, step="start", resumes=0, tries=0, log=log)
+            session.write(active=move.target, epoch=session.record.epoch + 1, move=granted)
+            note.detail = f"{move.target} is named with epoch {session.record.epoch}"
+
+    def _give_back(self, why: str) -> None:
+        """Roll back before the grant: the source is granted again, with a new epoch."""
+        session = self._session
+        with session.step("promote") as note:
+            back = session.move.swapped(step="start", why=why, log=session.journal.all())
+            session.write(active=back.target, epoch=session.record.epoch + 1, move=back)
+            note.outcome = "rollback"
+            note.detail = f"{why}; {back.target} is named again with epoch {session.record.epoch}"
+
+    def _turn_back(self, why: str) -> None:
+        """Roll back after the grant: withdraw it; the same steps follow with the nodes exchanged."""
+        session = self._session
+        with session.step("withdraw") as note:
+            back = session.move.swapped(step="stop", why=why, log=session.journal.all())
+            session.write(active=None, move=back)
+            self._proof.renew()
+            note.outcome = "rollback"
+            note.detail = f"{why}; nobody is named, {back.source} is stopped again"
+
+    def _start(self) -> bool:
+        """Start the target. False when the move turned round or the start is sent again."""
+        session, move, limit = self._session, self._session.move, self._pair.timeouts.start
+        if exhausted(move):
+            return self._failed(NoAnswer("three runs died at this step"), for_good=True)
+        with session.step("start") as note:
+            session.holder.ready()
+            reply = self._ports.nodes.ask(
+                "start",
+                [move.target],
+                wait=limit + MARGIN,
+                keep=session.holder.keep,
+                move=move.id,
+                epoch=session.record.epoch,
+                timeout=limit,
+            )[move.target]
+            if isinstance(reply, NoAnswer):
+                again = self._status("status", move.target)
+                # running with exactly this epoch seen is an answer too
+                if isinstance(again, Answer) and (again.state, again.seen) == (
+                    "running",
+                    session.record.epoch,
+                ):
+                    reply = again
+            well = isinstance(reply, Answer) and reply.state == "running" and not reply.refused
+            note.outcome, note.detail = "ok" if well else "failed", said(reply)
+        return well or self._failed(reply)
+
+    def _failed(self, reply: Reply, for_good: bool = False) -> bool:
+        """The start failed: roll back where there is something to roll back to. False, or raises Ended."""
+        session, move = self._session, self._session.move
+        what = f"{move.target} did not start: {said(reply)}"
+        if isinstance(reply, Answer) and reply.detail.get("still_stopping"):
+            text = f"{move.target} is named, but its stop still drains: {reply.message}. Run this again"
+            raise Ended("unfinished", text, command("failover", to=move.target))
+        if not (move.rollback or move.fenced or move.kind == "recovery"):
+            self._turn_back(what)
+            return False
+        if isinstance(reply, NoAnswer) and not for_good:
+            raise Ended("unfinished", f"{what}. Run this again", command("failover", to=move.target))
+        alone = move.fenced and not move.rollback and move.kind != "recovery"
+        if alone and not for_good and move.tries + 1 < MAX_TRIES:
+            # nothing to roll back to: the same start is sent again
+            session.write(move=dataclasses.replace(move, tries=move.tries + 1, log=session.journal.all()))
+            return False
+        raise way_out(session.record, what, move.target)
+
+    def _verify(self) -> bool:
+        """Running, a second time; and a source that answers is still stopped. False when the move turned round."""
+        session, move, pair = self._session, self._session.move, self._pair
+        asked = [move.target] if move.fenced else [move.target, move.source]
+        limit = min(pair.timeouts.verify, pair.timeouts.confirm)
+        deadline = self._ports.clock.monotonic() + pair.timeouts.verify
+
+        def enough(_waited: float, got: dict[str, Reply]) -> bool:
+            source = got.get(move.source)
+            return (
+                isinstance(got[move.target], Answer) and isinstance(source, NoAnswer) and not source.reached
+            )
+
+        with session.step("verify") as note:
+            while True:
+                replies = self._ports.nodes.ask(
+                    "status",
+                    asked,
+                    wait=limit + MARGIN,
+                    keep=session.holder.keep,
+                    give_up=enough,
+                    timeout=limit,
+                )
+                reply, source = replies[move.target], replies.get(move.source)
+                if isinstance(source, Answer) and source.state in ("running", "hung"):
+                    note.outcome, note.detail = "failed", f"the service is up on {move.source} again as well"
+                    break
+                if isinstance(reply, Answer) and reply.state == "running":
+                    session.verified()
+                    beside = f", {move.source} is {source.state}" if isinstance(source, Answer) else ""
+                    note.detail = f"{move.target} runs{beside}"
+                    return True
+                if self._ports.clock.monotonic() >= deadline:
+                    note.outcome, note.detail = "failed", said(reply)
+                    break
+                session.holder.pause(0.5)
+        if isinstance(reply, Answer):
+            reply = dataclasses.replace(reply, detail={"message": note.detail})
+        return self._failed(reply)
+
+    def _redirect(self, active: str, only: Optional[tuple[str, ...]]) -> list[str]:
+        """Move the addresses (all, or those of these labels); returns the labels of those that are pending."""
+        wanted = [item for item in self._ports.redirects if only is None or item.label in only]
+        if not wanted:
+            return []
+        left = []
+        with self._session.step("redirect") as note:
+            told = []
+            for redirect in wanted:
+                found = lead(redirect, self._pair.node(active), self._session.holder)
+                told.append(str(found))
+                if not found.yes:
+                    left.append(redirect.label)
+            note.outcome = "pending" if left else "ok"
+            note.detail = "; ".join(told)
+        return left
+
+    def _settle(self, left: list[str]) -> NoReturn:
+        """Steady again: history, metric, release. Always raises Ended."""
+        session, move, store = self._session, self._session.move, self._ports.store
+        if move.rollback:
+            text = f"{move.why}. Rolled back: {move.target} is active with epoch {session.record.epoch}"
+            end = Ended("rolled_back", text, command("status"))
+        elif left:
+            end = self._degraded(left)
+        else:
+            spent = "" if session.downtime is None else f", down for {session.downtime:.1f} s"
+            end = Ended(
+                "moved", f"{move.target} is active with epoch {session.record.epoch}{spent}", failed=False
+            )
+        with session.step("settle") as note:
+            session.metric(end.outcome)
+            note.detail = session.keep_history(end)
+            now = store.now()
+            times = {**session.record.times, "active_since": now, "moved": now, "move": move.id, "why": ""}
+            if move.kind == "failover":
+                times["failover"] = now
+            session.holder.release(state="steady", move=None, pending=tuple(left), times=times)
+        raise end
