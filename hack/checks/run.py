@@ -55,7 +55,7 @@ def commands() -> dict[str, list[str]]:
         "yamllint": [tool("yamllint"), "--strict", "."],
         "shellcheck": ["shellcheck", *scripts],
         "changelog": [tool("antsibull-changelog"), "lint"],
-        "docs": [tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
+        "docs": [python, "hack/checks/docs.py"],
     }
     return {
         name: command
