@@ -41,11 +41,10 @@ def finish(module: Module, work: Callable[[], Mapping[str, Any]]) -> None:
         result = dict(work())
     except ModuleFailure as error:
         message, failure = str(error), error.result
-    except ValueError as error:
-        # PairError and its kin say on one line what is wrong with a value
-        message = str(error)
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
+        # the core's own errors are sentences already
+        ours = type(error).__module__.startswith(__name__.rpartition(".")[0])
+        message = str(error) if ours else f"{type(error).__name__}: {error}"
     if message:
         # outside of the except block: ansible would show the chain of exceptions
         module.fail_json(msg=one_line(message), **failure)
