@@ -18,6 +18,7 @@ VARIABLE = "SANDBOX_NODE"
 OWNER = "SANDBOX_STATE"
 ENDED = (b"Z", b"X")
 FROZEN = (b"T", b"t")
+KILL = signal.SIGKILL
 
 # programs of a node that somebody started without its environment, by what they run
 _PROGRAMS = ("usr/local/lib/hotstandby/", "usr/local/bin/", "opt/hub/bin/")
@@ -46,6 +47,11 @@ def state_of(pid: int) -> bytes:
     return fields[0] if fields else b"X"
 
 
+def command(pid: int) -> list[bytes]:
+    """The words of a process's command line."""
+    return _read(pid, "cmdline").split(b"\0")
+
+
 def _pids() -> list[int]:
     me = os.getpid()
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != me]
@@ -70,7 +76,7 @@ def find(state: str, node: str) -> list[int]:
     def wanted(pid: int) -> bool:
         if entry in b"\0" + _read(pid, "environ") + b"\0":
             return True
-        return any(word.startswith(programs) for word in _read(pid, "cmdline").split(b"\0")[:4])
+        return any(word.startswith(programs) for word in command(pid)[:4])
 
     return _select(wanted)
 
@@ -81,7 +87,7 @@ def _send(pids: list[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _until_none(found: Callable[[], list[int]], number: int, seconds: float = 10.0) -> int:
+def until_none(found: Callable[[], list[int]], number: int, seconds: float = 10.0) -> int:
     """Send the signal until nothing is found, twice in a row: what forks meanwhile is found too. Returns how many."""
     seen: set[int] = set()
     end = time.monotonic() + seconds
@@ -100,27 +106,27 @@ def _until_none(found: Callable[[], list[int]], number: int, seconds: float = 10
 
 def kill(state: str, node: str) -> int:
     """End every process of a node with SIGKILL; returns once none is left, with their number."""
-    return _until_none(lambda: find(state, node), signal.SIGKILL)
+    return until_none(lambda: find(state, node), signal.SIGKILL)
 
 
 def kill_all(variable: str, value: str, prefix: bool = False) -> int:
     """End with SIGKILL every process with that environment."""
-    return _until_none(lambda: with_environment(variable, value, prefix), signal.SIGKILL)
+    return until_none(lambda: with_environment(variable, value, prefix), signal.SIGKILL)
 
 
 def kill_pids(pids: list[int]) -> None:
     """End these, which the caller has just found, with SIGKILL; returns once they have ended."""
-    _until_none(lambda: [pid for pid in pids if state_of(pid) not in ENDED], signal.SIGKILL)
+    until_none(lambda: [pid for pid in pids if state_of(pid) not in ENDED], signal.SIGKILL)
 
 
 def freeze(state: str, node: str, journal: Path) -> int:
     """Stop every process of a node. The journal's lock is held meanwhile, so that none freezes with it."""
     with Journal(str(journal)).lock():
-        return _until_none(
+        return until_none(
             lambda: [pid for pid in find(state, node) if state_of(pid) not in FROZEN], signal.SIGSTOP
         )
 
 
 def thaw(state: str, node: str) -> int:
     """Let every frozen process of a node go on."""
-    return _until_none(lambda: [pid for pid in find(state, node) if state_of(pid) in FROZEN], signal.SIGCONT)
+    return until_none(lambda: [pid for pid in find(state, node) if state_of(pid) in FROZEN], signal.SIGCONT)

@@ -1,0 +1,397 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pair and its machines: made, tormented, reset. Lives in the daemon, beside the endpoint."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+from ..endpoint import Caller, Endpoint
+from ..paths import Layout, SandboxError, write_json
+from ..standins.journal import Journal, count_overlaps, read_events
+from . import cloud, faults, processes
+from .node import SandboxNode
+
+PAIR = "hub-sandbox"
+NAMES = ("hub-a", "hub-b")
+TIMEOUTS = {"confirm": 6, "stop": 10, "start": 15, "verify": 10}
+DOWN_WAIT = 5.0  # seconds that a reset waits for an instance that is on its way somewhere
+
+
+class World:
+    """`endpoint` must be started. `build` makes everything; the instance is the endpoint's hypervisor then."""
+
+    def __init__(self, layout: Layout, endpoint: Endpoint) -> None:
+        from .recorder import Recorder
+
+        self.layout, self.endpoint = layout, endpoint
+        self.nodes: dict[str, SandboxNode] = {}
+        self.lock = threading.RLock()
+        self.recorder = Recorder(PAIR)
+        self.pair: dict[str, Any] = {}
+        self.allocation = ""
+        self.baseline_items: list[dict[str, Any]] | None = None
+        self.resets = 0
+
+    # -- making it
+
+    def build(self) -> None:
+        """Instances, address, nodes with running agents; nothing deployed yet."""
+        self.endpoint.keys[cloud.CONTROLLER_KEY] = Caller("controller", "controller", None)
+        self.cloud = cloud.Cloud(self.endpoint.url)
+        self.layout.etc.mkdir(parents=True, exist_ok=True)
+        Journal(str(self.layout.journal))
+        for name in NAMES:
+            node = self._new(name, self.cloud.launch(name))
+            node.lay()
+        self.allocation = self.cloud.address()
+        self.cloud.associate(self.allocation, self.nodes[NAMES[0]].instance_id)
+        self.pair = self._pair()
+        self._write_inventory()
+        # from here on EC2's stop and start reach the nodes
+        self.endpoint.hypervisor = self
+        for node in self.nodes.values():
+            self.alive(node)
+        self.recorder.start()
+
+    def _new(self, name: str, instance_id: str, clone_of: str | None = None) -> SandboxNode:
+        key = f"AKIASANDBOX{name.upper().replace('-', '')}"
+        node = SandboxNode(self.layout, name, instance_id, key, clone_of)
+        node.url = self.endpoint.url
+        self.endpoint.keys[key] = Caller(name, "node", instance_id)
+        node.metadata_url = self.endpoint.add_metadata(instance_id, key, node.secret, cloud.REGION)
+        self.endpoint.agents.register(instance_id)
+        self.nodes[name] = node
+        return node
+
+    def _pair(self) -> dict[str, Any]:
+        return {
+            "name": PAIR,
+            "region": cloud.REGION,
+            "table": cloud.TABLE,
+            "service": "hulft_hub",
+            "product": {"etc": str(self.layout.etc)},
+            "nodes": [
+                {
+                    "name": name,
+                    "instance_id": self.nodes[name].instance_id,
+                    "product": {"exe": str(self.nodes[name].root / "opt" / "hub" / "bin")},
+                }
+                for name in NAMES
+            ],
+            "shared": {"path": str(self.layout.shared), "min_free": "1MiB"},
+            "fencing": {"method": "ec2_stop", "timeout": 20},
+            "redirect": [{"kind": "elastic_ip", "allocation_id": self.allocation}],
+            "timeouts": dict(TIMEOUTS),
+            "lease": 2,
+            "cooldown": 600,
+            "endpoint_url": self.endpoint.url,
+        }
+
+    def _write_inventory(self) -> None:
+        import yaml
+
+        hosts = {
+            name: {
+                "hotstandby_root": str(self.nodes[name].root),
+                "hotstandby_metadata_url": self.nodes[name].metadata_url,
+            }
+            for name in NAMES
+        }
+        group = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "hotstandby_become": False,
+            "hotstandby_scheduler": "none",
+            "hotstandby_python": sys.executable,
+            "hotstandby_pair": self.pair,
+        }
+        text = yaml.safe_dump({"hotstandby": {"hosts": hosts, "vars": group}}, sort_keys=False)
+        self.layout.inventory.write_text(text)
+
+    def description(self) -> dict[str, Any]:
+        """What `up` prints."""
+        return {
+            "endpoint_url": self.endpoint.url,
+            "region": cloud.REGION,
+            "inventory": str(self.layout.inventory),
+            "pair": self.pair,
+            "shared_dir": str(self.layout.shared),
+            "env": {
+                "AWS_ACCESS_KEY_ID": cloud.CONTROLLER_KEY,
+                "AWS_SECRET_ACCESS_KEY": cloud.CONTROLLER_SECRET,
+                "AWS_DEFAULT_REGION": cloud.REGION,
+                "AWS_REGION": cloud.REGION,
+                "AWS_ENDPOINT_URL": self.endpoint.url,
+                "AWS_EC2_METADATA_DISABLED": "true",
+            },
+            "nodes": {
+                name: {"instance_id": self.nodes[name].instance_id, "root": str(self.nodes[name].root)}
+                for name in NAMES
+            },
+        }
+
+    # -- after deploy
+
+    def baseline(self) -> None:
+        """Remember the pair as deploy left it; `reset` returns to this."""
+        with self.lock:
+            shutil.rmtree(self.layout.snapshot, ignore_errors=True)
+            for name in NAMES:
+                shutil.copytree(self.layout.root(name), self.layout.snapshot / name, symlinks=True)
+            shutil.copytree(self.layout.shared, self.layout.snapshot / "shared", symlinks=True)
+            self.baseline_items = self.cloud.items()
+
+    def start_product(self) -> None:
+        """Start the product on the first node through its own guard. Raises SandboxError with what it said."""
+        first = self.nodes[NAMES[0]]
+        rc, output = first.run([str(first.command()), "start"])
+        if rc != 0:
+            last = (output.strip().splitlines() or ["(no output)"])[-1]
+            raise SandboxError(f"hotstandby start on {first.name} ended with {rc}: {last[:500]}")
+
+    def ready(self) -> dict[str, Any]:
+        """Deploy is done: remember it, start the product, and say what there is."""
+        with self.lock:
+            self.baseline()
+            self.start_product()
+            self.endpoint.clear_calls()
+            write_json(self.layout.description, self.description())
+            return self.description()
+
+    def reset(self) -> dict[str, Any]:
+        """A fresh pair without a new start."""
+        with self.lock:
+            if self.baseline_items is None:
+                raise SandboxError("the sandbox is not complete yet: nothing to go back to")
+            self._settle()
+            faults.calm(self)
+            self.endpoint.faults.partitioned.clear()
+            for node in list(self.nodes.values()):
+                if node.clone_of is not None:
+                    self.remove_clone(node)
+            for node in self.nodes.values():
+                self.dead(node)
+                self._restore_files(node)
+            self._restore_tree(self.layout.snapshot / "shared", self.layout.shared)
+            Journal(str(self.layout.journal)).archive()
+            self.endpoint.reset_state()
+            self.recorder.forget()
+            self.cloud.restore(self.baseline_items)
+            self.cloud.associate(self.allocation, self.nodes[NAMES[0]].instance_id)
+            for node in self.nodes.values():
+                cloud.set_state(node.instance_id, "running")
+                self.alive(node, alone=False)
+            self.start_product()
+            self.resets += 1
+            self.endpoint.clear_calls()
+            return self.description()
+
+    def _settle(self) -> None:
+        """Wait until no instance is on its way somewhere: a late hook must not meet the fresh pair."""
+        end = time.monotonic() + DOWN_WAIT
+        while any(
+            cloud.state_of(node.instance_id) in ("stopping", "pending") for node in self.nodes.values()
+        ):
+            if time.monotonic() > end:
+                raise SandboxError("an instance is still on its way to another state")
+            time.sleep(0.02)
+
+    def _restore_files(self, node: SandboxNode) -> None:
+        node.faults.clear()
+        self._restore_tree(self.layout.snapshot / node.name, node.root)
+
+    @staticmethod
+    def _restore_tree(source: Any, target: Any) -> None:
+        shutil.rmtree(target)
+        shutil.copytree(source, target, symlinks=True)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """The world's own calls pass every fault of the endpoint."""
+        now = self.endpoint.faults
+        down, throttle = set(now.down), now.throttle
+        now.down.clear()
+        now.throttle = False
+        try:
+            yield
+        finally:
+            now.down.update(down)
+            now.throttle = throttle
+
+    def write_items(self, items: list[dict[str, Any]]) -> None:
+        """Put items into the table."""
+        with self.undisturbed():
+            for item in items:
+                self.cloud.put(item)
+
+    # -- power
+
+    def by_instance(self, instance_id: str) -> SandboxNode | None:
+        """The node that this instance is."""
+        return next((node for node in self.nodes.values() if node.instance_id == instance_id), None)
+
+    def dead(self, node: SandboxNode) -> int:
+        """Everything on it is killed; returns how many processes."""
+        self.endpoint.agents.set_online(node.instance_id, False)
+        count = node.power_off()
+        self.endpoint.status_checks[node.instance_id] = "ok"
+        return count
+
+    def alive(self, node: SandboxNode, alone: bool = True) -> None:
+        """It boots."""
+        node.boot(alone)
+        self.endpoint.agents.set_online(node.instance_id, True)
+
+    def on_stop(self, instance_id: str, force: bool) -> None:
+        """EC2 stops it: the plug is pulled, whatever `force` says."""
+        node = self.by_instance(instance_id)
+        if node is not None:
+            self.dead(node)
+
+    def on_start(self, instance_id: str) -> None:
+        """EC2 starts it."""
+        node = self.by_instance(instance_id)
+        if node is not None:
+            self.alive(node)
+
+    def on_reboot(self, instance_id: str) -> None:
+        """EC2 reboots it."""
+        self.on_stop(instance_id, False)
+        self.on_start(instance_id)
+
+    def on_terminate(self, instance_id: str) -> None:
+        """EC2 ends it for good."""
+        self.on_stop(instance_id, True)
+
+    # -- clones
+
+    def clones(self, node: SandboxNode) -> list[SandboxNode]:
+        """The clones of a node."""
+        return [other for other in self.nodes.values() if other.clone_of == node.name]
+
+    def clone(self, node: SandboxNode) -> SandboxNode:
+        """A second instance boots from a copy of a node's files."""
+        if node.clone_of is not None:
+            raise SandboxError(f"{node.name} is a clone itself")
+        with self.lock:
+            number = len(self.clones(node)) + 1
+            name = f"{node.name}-clone" + (str(number) if number > 1 else "")
+            with self.undisturbed():
+                copy = self._new(name, self.cloud.launch(name), clone_of=node.name)
+            copy.copy_from(node)
+            self.alive(copy)
+            return copy
+
+    def remove_clone(self, node: SandboxNode) -> None:
+        """The clone's instance is terminated and its files go."""
+        self.dead(node)
+        with self.undisturbed():
+            self.cloud.terminate(node.instance_id)
+        self.endpoint.agents.unregister(node.instance_id)
+        self.endpoint.keys.pop(node.key, None)
+        self.nodes.pop(node.name, None)
+        shutil.rmtree(node.root, ignore_errors=True)
+
+    # -- what people ask
+
+    def fault(self, target: str, kind: str) -> dict[str, Any]:
+        """A fault by name; `clear` mends."""
+        with self.lock:
+            if kind == "clear":
+                return self.clear(target)
+            if target == "aws":
+                extra = faults.aws_fault(self, kind)
+            else:
+                extra = faults.node_fault(self, self.node(target), kind)
+            return {"target": target, "fault": kind, **extra}
+
+    def clear(self, target: str | None) -> dict[str, Any]:
+        """Mend a node, `aws`, or (None) all."""
+        with self.lock:
+            if target is None:
+                faults.clear_aws(self)
+            for name in list(self.nodes) if target is None else [target]:
+                if name == "aws":
+                    faults.clear_aws(self)
+                elif target is not None or name in self.nodes:
+                    faults.clear_node(self, self.node(name))
+            return {"cleared": target or "all"}
+
+    def node(self, name: str) -> SandboxNode:
+        """A node by name; SandboxError when there is none."""
+        if name not in self.nodes:
+            raise SandboxError(f"there is no node {name!r} (there are {', '.join(self.nodes)}, and aws)")
+        return self.nodes[name]
+
+    def status(self) -> dict[str, Any]:
+        """What really is, as nobody inside can know it."""
+        running = Journal(str(self.layout.journal)).running()
+        return {
+            "state": str(self.layout.state),
+            "endpoint_url": self.endpoint.url,
+            "complete": self.baseline_items is not None,
+            "resets": self.resets,
+            "nodes": {name: self._node_status(node, running) for name, node in self.nodes.items()},
+            "aws_faults": self._aws_faults(),
+            "record": _plain(cloud.record(PAIR)),
+            "overlaps": self.journal()["overlaps"],
+        }
+
+    def _node_status(self, node: SandboxNode, running: list[dict[str, Any]]) -> dict[str, Any]:
+        found = node.found()
+        return {
+            "instance_id": node.instance_id,
+            "root": str(node.root),
+            "ec2": cloud.state_of(node.instance_id),
+            "agent": node.agent_alive(),
+            "product": any(about["node"] == node.name for about in running),
+            "processes": len(found),
+            "frozen": sum(processes.state_of(pid) in processes.FROZEN for pid in found),
+            "faults": sorted(node.faults),
+            **({"clone_of": node.clone_of} if node.clone_of else {}),
+        }
+
+    def _aws_faults(self) -> list[str]:
+        now = self.endpoint.faults
+        names = [kind for kind, service in faults.SERVICES.items() if service in now.down]
+        names += ["throttle"] if now.throttle else []
+        names += ["stale-ec2"] if now.stale_ec2 else []
+        return names + (["record-restored"] if self.recorder.replaced else [])
+
+    def journal(self) -> dict[str, Any]:
+        """{events, overlaps}, and what earlier journals (before each reset) held."""
+        journal = Journal(str(self.layout.journal))
+        earlier = [count_overlaps(read_events(path)) for path in journal.archived()]
+        return {**journal.read(), "earlier": {"resets": len(earlier), "overlaps": sum(earlier)}}
+
+    def end(self) -> None:
+        """Everything dead."""
+        self.recorder.stop()
+        for node in list(self.nodes.values()):
+            node.power_off()
+
+
+def _plain(item: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An item as plain JSON."""
+    if item is None:
+        return None
+    from boto3.dynamodb.types import TypeDeserializer
+
+    return {name: _simple(TypeDeserializer().deserialize(value)) for name, value in item.items()}
+
+
+def _simple(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == int(value) else float(value)
+    if isinstance(value, dict):
+        return {name: _simple(inner) for name, inner in value.items()}
+    return [_simple(inner) for inner in value] if isinstance(value, list) else value
