@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -26,6 +29,20 @@ class ModuleFailure(Exception):
     def __init__(self, message: str, **result: Any) -> None:
         super().__init__(message)
         self.result = result
+
+
+def operator() -> str:
+    """The person behind this run: who called sudo, else the user."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        # a user id without a name, as in containers
+        return f"uid {os.getuid()}"
+
+
+def owner() -> str:
+    """This run, as others read it in the lease: person, host and process."""
+    return f"{operator()}@{socket.gethostname()}/{os.getpid()}"
 
 
 def one_line(text: object) -> str:

@@ -11,7 +11,7 @@ short_description: Says who is active in a pair, why, since when, and what to do
 version_added: 0.1.0
 description:
   - Reads the record of a pair and asks both nodes.
-  - Needs read rights only. Where asking the nodes is not allowed it shows the last sign of life that each left.
+  - Needs read rights only, and fails when the record cannot be read. Where asking the nodes is not allowed it shows the last sign of life that each left.
 author:
   - hotstandby.ops contributors (@hotstandby)
 extends_documentation_fragment:
@@ -63,9 +63,25 @@ state:
   type: str
   sample: steady
 nodes:
-  description: Each node's own answer or last sign of life, with its age.
+  description: By node name, its own answer or last sign of life, with source and age in seconds.
   returned: success
-  type: raw
+  type: dict
+  sample: {"hub-a": {"instance_id": "i-0aaaaaaaaaaaaaaaa", "state": "running", "source": "answer", "age": 0}}
+addresses:
+  description: By address, whether it points to the active node.
+  returned: success
+  type: dict
+  sample: {}
+move:
+  description: The move in flight; none when there is none.
+  returned: success
+  type: dict
+  sample: null
+last_move:
+  description: The last move that ended; none when there was none.
+  returned: success
+  type: dict
+  sample: null
 paused:
   description: Who paused automation and why; none when it is not paused.
   returned: success
@@ -77,6 +93,11 @@ pending:
   type: list
   elements: str
   sample: []
+next:
+  description: What to do next, an exact command where there is one.
+  returned: success
+  type: str
+  sample: nothing
 screen:
   description: All of it as lines for one screen, the last one being what to do next.
   returned: success
@@ -84,3 +105,33 @@ screen:
   elements: str
   sample: ["hub-prod: hub-a is active since 2026-01-05 03:12:44 UTC, epoch 7"]
 """
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure
+from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
+    PAIR_OPTION,
+    aws_module,
+    finish_aws,
+    pair_clients,
+)
+from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
+from ansible_collections.hotstandby.ops.plugins.module_utils.report import describe_pair
+
+
+def main() -> None:
+    module = aws_module({"pair": PAIR_OPTION, "ask_nodes": {"type": "bool", "default": True}})
+
+    def work() -> Mapping[str, Any]:
+        pair, clients = pair_clients(module)
+        found = describe_pair(pair, ports_for(pair, clients), module.params["ask_nodes"])
+        if not found["readable"]:
+            raise ModuleFailure(f"{found['trouble']}. Next: {found['next']}", **found)
+        return {"changed": False, **found}
+
+    finish_aws(module, work)
+
+
+if __name__ == "__main__":
+    main()

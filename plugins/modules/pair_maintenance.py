@@ -76,4 +76,60 @@ previous:
   returned: success
   type: dict
   sample: null
+msg:
+  description: One line for the operator.
+  returned: always
+  type: str
+  sample: "hub-prod is paused by keiko: storage is being replaced"
 """
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import operator
+from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
+    PAIR_OPTION,
+    aws_module,
+    finish_aws,
+    pair_clients,
+)
+from ansible_collections.hotstandby.ops.plugins.module_utils.maintenance import set_pause
+from ansible_collections.hotstandby.ops.plugins.module_utils.store import RecordStore
+
+
+def main() -> None:
+    module = aws_module(
+        {
+            "pair": PAIR_OPTION,
+            "state": {"type": "str", "choices": ["paused", "resumed"], "required": True},
+            "reason": {"type": "str"},
+            "by": {"type": "str"},
+        },
+        required_if=[("state", "paused", ("reason",))],
+    )
+
+    def work() -> Mapping[str, Any]:
+        params = module.params
+        pair, clients = pair_clients(module)
+        store = RecordStore(clients("dynamodb"), pair.table, pair.name)
+        by = params["by"] or operator()
+        found = set_pause(store, params["state"] == "paused", by, params["reason"] or "", module.check_mode)
+        before, after = (dict(value) if value else None for value in (found.before, found.after))
+        text = (
+            f"{pair.name} is paused by {after['by']}: {after['reason']}"
+            if after
+            else f"{pair.name} is not paused"
+        )
+        return {
+            "changed": found.changed,
+            "paused": after,
+            "previous": before,
+            "msg": text,
+            "diff": {"before": {"paused": before}, "after": {"paused": after}},
+        }
+
+    finish_aws(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -60,12 +60,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 outcome:
-  description: V(created), V(adopted) (a running service was found), V(mended), V(replaced) or V(unchanged).
+  description: V(created), V(mended) (it was restored from a backup), V(replaced) (a node has a new instance) or V(unchanged).
   returned: success
   type: str
-  sample: adopted
+  sample: created
 active:
-  description: The node that may run the service; none when it runs on neither.
+  description: The node that may run the service. When it runs on neither, the first node.
   returned: success
   type: str
   sample: hub-a
@@ -78,5 +78,61 @@ msg:
   description: One line for the operator.
   returned: always
   type: str
-  sample: the record of hub-prod was made, hub-a is active with epoch 1
+  sample: hub-a is named with epoch 1, where the service runs
 """
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure, owner
+from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
+    PAIR_OPTION,
+    aws_module,
+    finish_aws,
+    pair_clients,
+)
+from ansible_collections.hotstandby.ops.plugins.module_utils.enroll import Enrolment
+from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
+from ansible_collections.hotstandby.ops.plugins.module_utils.record import Record
+
+
+def shown(record: Record) -> dict[str, Any]:
+    """What of a record people compare."""
+    return {
+        "active": record.active,
+        "epoch": record.epoch,
+        "state": record.state,
+        "nodes": dict(record.nodes),
+    }
+
+
+def main() -> None:
+    module = aws_module(
+        {
+            "pair": PAIR_OPTION,
+            "allow_unfenced": {"type": "bool", "default": False},
+            "reason": {"type": "str", "default": ""},
+        }
+    )
+
+    def work() -> Mapping[str, Any]:
+        params = module.params
+        if params["allow_unfenced"] and not params["reason"].strip():
+            raise ModuleFailure("reason: allow_unfenced needs one; it goes into the history")
+        pair, clients = pair_clients(module)
+        given_up = params["reason"] if params["allow_unfenced"] else ""
+        found = Enrolment(pair, ports_for(pair, clients), owner(), given_up, module.check_mode).run()
+        return {
+            "changed": found.changed,
+            "outcome": found.action,
+            "active": found.record.active,
+            "epoch": found.record.epoch,
+            "msg": found.message,
+            "diff": {"before": shown(found.before) if found.before else {}, "after": shown(found.record)},
+        }
+
+    finish_aws(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -154,9 +154,82 @@ downtime_seconds:
   returned: always, once the pair is understood
   type: float
   sample: 7.9
+next:
+  description: The exact next command; empty when none is needed.
+  returned: always, once the pair is understood
+  type: str
+  sample: ""
 msg:
-  description: One line for the operator; on failure with the next command.
+  description: One line for the operator; with the next command when one is needed.
   returned: always
   type: str
   sample: hub-b is active with epoch 8
 """
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure, operator, owner
+from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
+    PAIR_OPTION,
+    aws_module,
+    finish_aws,
+    pair_clients,
+)
+from ansible_collections.hotstandby.ops.plugins.module_utils.move import Request
+from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
+from ansible_collections.hotstandby.ops.plugins.module_utils.transition import Transition
+
+
+def main() -> None:
+    module = aws_module(
+        {
+            "pair": PAIR_OPTION,
+            "to": {"type": "str"},
+            "mode": {"type": "str", "choices": ["failover", "switchover"], "default": "failover"},
+            "reason": {"type": "str", "default": ""},
+            "assume_down": {"type": "bool", "default": False},
+            "allow_unfenced": {"type": "bool", "default": False},
+        }
+    )
+
+    def work() -> Mapping[str, Any]:
+        params = module.params
+        pair, clients = pair_clients(module)
+        request = Request(
+            mode=params["mode"],
+            to=params["to"],
+            reason=params["reason"],
+            by=operator(),
+            owner=owner(),
+            assume_down=params["assume_down"],
+            allow_unfenced=params["allow_unfenced"],
+            check=module.check_mode,
+        )
+        moved = Transition(pair, ports_for(pair, clients), request).run()
+        before = {"active": moved.previous}
+        after = {"active": moved.active, "epoch": moved.epoch} if moved.changed else before
+        result = {
+            "changed": moved.changed,
+            "outcome": moved.outcome,
+            "active": moved.active,
+            "previous": moved.previous,
+            "epoch": moved.epoch,
+            "pending": list(moved.pending),
+            "steps": [dict(step) for step in moved.steps],
+            "downtime_seconds": moved.downtime_seconds,
+            "next": moved.next,
+            "diff": {"before": before, "after": after},
+        }
+        message = moved.message
+        if moved.next:
+            message = f"{message.rstrip('.')}. Next: {moved.next}"
+        if moved.failed:
+            raise ModuleFailure(message, **result)
+        return {**result, "msg": message}
+
+    finish_aws(module, work)
+
+
+if __name__ == "__main__":
+    main()
