@@ -15,6 +15,7 @@ from typing import Any
 from .endpoint import Endpoint
 from .paths import Layout, SandboxError, write_json
 from .standins.journal import start_time
+from .world import describe
 from .world.world import World
 
 PREFIX = "world-"  # of the control paths: POST /_sandbox/world-VERB
@@ -56,10 +57,10 @@ def handlers(world: World, ended: threading.Event) -> dict[str, Callable[[Payloa
         return {}
 
     return {
-        "describe": lambda _payload: world.description(),
+        "describe": lambda _payload: describe.description(world),
         "ready": lambda _payload: world.ready(),
         "reset": lambda _payload: world.reset(),
-        "status": lambda _payload: world.status(),
+        "status": lambda _payload: describe.status(world),
         "journal": lambda _payload: world.journal(),
         "fault": lambda payload: world.fault(str(payload["target"]), str(payload["kind"])),
         "clear": lambda payload: world.clear(payload.get("target")),

@@ -60,17 +60,6 @@ class Cloud:
             AllocationId=allocation_id, InstanceId=instance_id, AllowReassociation=True
         )
 
-    def associated(self, allocation_id: str) -> str:
-        """The instance that has the address; empty when none has."""
-        found = self.ec2.describe_addresses(AllocationIds=[allocation_id])["Addresses"]
-        return str(found[0].get("InstanceId") or "") if found else ""
-
-    def disassociate(self, allocation_id: str) -> None:
-        """Take the address from whoever has it."""
-        found = self.ec2.describe_addresses(AllocationIds=[allocation_id])["Addresses"]
-        if found and found[0].get("AssociationId"):
-            self.ec2.disassociate_address(AssociationId=found[0]["AssociationId"])
-
     def items(self) -> list[dict[str, Any]]:
         """Every item of the table, in DynamoDB's own form; none when there is no table."""
         if TABLE not in self.dynamodb.list_tables()["TableNames"]:
@@ -113,6 +102,14 @@ def set_state(instance_id: str, name: str) -> None:
     """Change what EC2 says, without any hook."""
     state = instance(instance_id)._state
     state.name, state.code = name, STATES[name]
+
+
+def address_of(allocation_id: str) -> str | None:
+    """The instance that has the address, read in this process."""
+    from moto.ec2.models import ec2_backends
+
+    found = ec2_backends[ACCOUNT][REGION].describe_addresses(allocation_ids=[allocation_id])
+    return (found[0].instance.id if found[0].instance else None) if found else None
 
 
 def record(pair: str) -> dict[str, Any] | None:

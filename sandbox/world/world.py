@@ -6,23 +6,19 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
 from ..endpoint import Caller, Endpoint
 from ..paths import Layout, SandboxError, write_json
 from ..standins.journal import Journal, count_overlaps, read_events
-from . import cloud, faults, processes
+from . import cloud, describe, faults
 from .node import SandboxNode
 
-PAIR = "hub-sandbox"
-NAMES = ("hub-a", "hub-b")
-TIMEOUTS = {"confirm": 6, "stop": 10, "start": 15, "verify": 10}
+NAMES = describe.NAMES
 DOWN_WAIT = 5.0  # seconds that a reset waits for an instance that is on its way somewhere
 
 
@@ -35,7 +31,7 @@ class World:
         self.layout, self.endpoint = layout, endpoint
         self.nodes: dict[str, SandboxNode] = {}
         self.lock = threading.RLock()
-        self.recorder = Recorder(PAIR)
+        self.recorder = Recorder(describe.PAIR)
         self.pair: dict[str, Any] = {}
         self.allocation = ""
         self.baseline_items: list[dict[str, Any]] | None = None
@@ -54,8 +50,8 @@ class World:
             node.lay()
         self.allocation = self.cloud.address()
         self.cloud.associate(self.allocation, self.nodes[NAMES[0]].instance_id)
-        self.pair = self._pair()
-        self._write_inventory()
+        self.pair = describe.pair(self)
+        describe.write_inventory(self)
         # from here on EC2's stop and start reach the nodes
         self.endpoint.hypervisor = self
         for node in self.nodes.values():
@@ -71,73 +67,6 @@ class World:
         self.endpoint.agents.register(instance_id)
         self.nodes[name] = node
         return node
-
-    def _pair(self) -> dict[str, Any]:
-        return {
-            "name": PAIR,
-            "region": cloud.REGION,
-            "table": cloud.TABLE,
-            "service": "hulft_hub",
-            "product": {"etc": str(self.layout.etc)},
-            "nodes": [
-                {
-                    "name": name,
-                    "instance_id": self.nodes[name].instance_id,
-                    "product": {"exe": str(self.nodes[name].root / "opt" / "hub" / "bin")},
-                }
-                for name in NAMES
-            ],
-            "shared": {"path": str(self.layout.shared), "min_free": "1MiB"},
-            "fencing": {"method": "ec2_stop", "timeout": 20},
-            "redirect": [{"kind": "elastic_ip", "allocation_id": self.allocation}],
-            "timeouts": dict(TIMEOUTS),
-            "lease": 2,
-            "cooldown": 600,
-            "endpoint_url": self.endpoint.url,
-        }
-
-    def _write_inventory(self) -> None:
-        import yaml
-
-        hosts = {
-            name: {
-                "hotstandby_root": str(self.nodes[name].root),
-                "hotstandby_metadata_url": self.nodes[name].metadata_url,
-            }
-            for name in NAMES
-        }
-        group = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
-            "hotstandby_become": False,
-            "hotstandby_scheduler": "none",
-            "hotstandby_python": sys.executable,
-            "hotstandby_pair": self.pair,
-        }
-        text = yaml.safe_dump({"hotstandby": {"hosts": hosts, "vars": group}}, sort_keys=False)
-        self.layout.inventory.write_text(text)
-
-    def description(self) -> dict[str, Any]:
-        """What `up` prints."""
-        return {
-            "endpoint_url": self.endpoint.url,
-            "region": cloud.REGION,
-            "inventory": str(self.layout.inventory),
-            "pair": self.pair,
-            "shared_dir": str(self.layout.shared),
-            "env": {
-                "AWS_ACCESS_KEY_ID": cloud.CONTROLLER_KEY,
-                "AWS_SECRET_ACCESS_KEY": cloud.CONTROLLER_SECRET,
-                "AWS_DEFAULT_REGION": cloud.REGION,
-                "AWS_REGION": cloud.REGION,
-                "AWS_ENDPOINT_URL": self.endpoint.url,
-                "AWS_EC2_METADATA_DISABLED": "true",
-            },
-            "nodes": {
-                name: {"instance_id": self.nodes[name].instance_id, "root": str(self.nodes[name].root)}
-                for name in NAMES
-            },
-        }
 
     # -- after deploy
 
@@ -164,8 +93,8 @@ class World:
             self.baseline()
             self.start_product()
             self.endpoint.clear_calls()
-            write_json(self.layout.description, self.description())
-            return self.description()
+            write_json(self.layout.description, describe.description(self))
+            return describe.description(self)
 
     def reset(self) -> dict[str, Any]:
         """A fresh pair without a new start."""
@@ -193,7 +122,7 @@ class World:
             self.start_product()
             self.resets += 1
             self.endpoint.clear_calls()
-            return self.description()
+            return describe.description(self)
 
     def _settle(self) -> None:
         """Wait until no instance is on its way somewhere: a late hook must not meet the fresh pair."""
@@ -332,41 +261,6 @@ class World:
             raise SandboxError(f"there is no node {name!r} (there are {', '.join(self.nodes)}, and aws)")
         return self.nodes[name]
 
-    def status(self) -> dict[str, Any]:
-        """What really is, as nobody inside can know it."""
-        running = Journal(str(self.layout.journal)).running()
-        return {
-            "state": str(self.layout.state),
-            "endpoint_url": self.endpoint.url,
-            "complete": self.baseline_items is not None,
-            "resets": self.resets,
-            "nodes": {name: self._node_status(node, running) for name, node in self.nodes.items()},
-            "aws_faults": self._aws_faults(),
-            "record": _plain(cloud.record(PAIR)),
-            "overlaps": self.journal()["overlaps"],
-        }
-
-    def _node_status(self, node: SandboxNode, running: list[dict[str, Any]]) -> dict[str, Any]:
-        found = node.found()
-        return {
-            "instance_id": node.instance_id,
-            "root": str(node.root),
-            "ec2": cloud.state_of(node.instance_id),
-            "agent": node.agent_alive(),
-            "product": any(about["node"] == node.name for about in running),
-            "processes": len(found),
-            "frozen": sum(processes.state_of(pid) in processes.FROZEN for pid in found),
-            "faults": sorted(node.faults),
-            **({"clone_of": node.clone_of} if node.clone_of else {}),
-        }
-
-    def _aws_faults(self) -> list[str]:
-        now = self.endpoint.faults
-        names = [kind for kind, service in faults.SERVICES.items() if service in now.down]
-        names += ["throttle"] if now.throttle else []
-        names += ["stale-ec2"] if now.stale_ec2 else []
-        return names + (["record-restored"] if self.recorder.replaced else [])
-
     def journal(self) -> dict[str, Any]:
         """{events, overlaps}, and what earlier journals (before each reset) held."""
         journal = Journal(str(self.layout.journal))
@@ -378,20 +272,3 @@ class World:
         self.recorder.stop()
         for node in list(self.nodes.values()):
             node.power_off()
-
-
-def _plain(item: dict[str, Any] | None) -> dict[str, Any] | None:
-    """An item as plain JSON."""
-    if item is None:
-        return None
-    from boto3.dynamodb.types import TypeDeserializer
-
-    return {name: _simple(TypeDeserializer().deserialize(value)) for name, value in item.items()}
-
-
-def _simple(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == int(value) else float(value)
-    if isinstance(value, dict):
-        return {name: _simple(inner) for name, inner in value.items()}
-    return [_simple(inner) for inner in value] if isinstance(value, list) else value

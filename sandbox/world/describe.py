@@ -1,0 +1,149 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pair in the words of the collection, and what really is in the words of the sandbox."""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ..standins.journal import Journal
+from . import cloud, faults, processes
+from .node import SandboxNode
+
+if TYPE_CHECKING:
+    from .world import World
+
+PAIR = "hub-sandbox"
+NAMES = ("hub-a", "hub-b")
+TIMEOUTS = {"confirm": 6, "stop": 10, "start": 15, "verify": 10}
+
+
+def pair(world: World) -> dict[str, Any]:
+    """`hotstandby_pair`."""
+    return {
+        "name": PAIR,
+        "region": cloud.REGION,
+        "table": cloud.TABLE,
+        "service": "hulft_hub",
+        "product": {"etc": str(world.layout.etc)},
+        "nodes": [
+            {
+                "name": name,
+                "instance_id": world.nodes[name].instance_id,
+                "product": {"exe": str(world.nodes[name].root / "opt" / "hub" / "bin")},
+            }
+            for name in NAMES
+        ],
+        "shared": {"path": str(world.layout.shared), "min_free": "1MiB"},
+        "fencing": {"method": "ec2_stop", "timeout": 20},
+        "redirect": [{"kind": "elastic_ip", "allocation_id": world.allocation}],
+        "timeouts": dict(TIMEOUTS),
+        "lease": 2,
+        "cooldown": 600,
+        "endpoint_url": world.endpoint.url,
+    }
+
+
+def write_inventory(world: World) -> None:
+    """The pair as an Ansible inventory."""
+    import yaml
+
+    hosts = {
+        name: {
+            "hotstandby_root": str(world.nodes[name].root),
+            "hotstandby_metadata_url": world.nodes[name].metadata_url,
+        }
+        for name in NAMES
+    }
+    group = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "hotstandby_become": False,
+        "hotstandby_scheduler": "none",
+        "hotstandby_python": sys.executable,
+        "hotstandby_pair": world.pair,
+    }
+    text = yaml.safe_dump({"hotstandby": {"hosts": hosts, "vars": group}}, sort_keys=False)
+    world.layout.inventory.write_text(text)
+
+
+def description(world: World) -> dict[str, Any]:
+    """What `up` prints."""
+    return {
+        "endpoint_url": world.endpoint.url,
+        "region": cloud.REGION,
+        "inventory": str(world.layout.inventory),
+        "pair": world.pair,
+        "shared_dir": str(world.layout.shared),
+        "env": {
+            "AWS_ACCESS_KEY_ID": cloud.CONTROLLER_KEY,
+            "AWS_SECRET_ACCESS_KEY": cloud.CONTROLLER_SECRET,
+            "AWS_DEFAULT_REGION": cloud.REGION,
+            "AWS_REGION": cloud.REGION,
+            "AWS_ENDPOINT_URL": world.endpoint.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
+        "nodes": {
+            name: {"instance_id": world.nodes[name].instance_id, "root": str(world.nodes[name].root)}
+            for name in NAMES
+        },
+    }
+
+
+def status(world: World) -> dict[str, Any]:
+    """What really is, as nobody inside can know it."""
+    running = Journal(str(world.layout.journal)).running()
+    return {
+        "state": str(world.layout.state),
+        "endpoint_url": world.endpoint.url,
+        "complete": world.baseline_items is not None,
+        "resets": world.resets,
+        "nodes": {name: _node(node, running) for name, node in world.nodes.items()},
+        "aws_faults": _aws_faults(world),
+        "record": _plain(cloud.record(PAIR)),
+        "address": cloud.address_of(world.allocation),
+        "overlaps": world.journal()["overlaps"],
+    }
+
+
+def _node(node: SandboxNode, running: list[dict[str, Any]]) -> dict[str, Any]:
+    found = node.found()
+    return {
+        "instance_id": node.instance_id,
+        "root": str(node.root),
+        "ec2": cloud.state_of(node.instance_id),
+        "agent": node.agent_alive(),
+        "product": any(about["node"] == node.name for about in running),
+        "processes": len(found),
+        "frozen": sum(processes.state_of(pid) in processes.FROZEN for pid in found),
+        "faults": sorted(node.faults),
+        **({"clone_of": node.clone_of} if node.clone_of else {}),
+    }
+
+
+def _aws_faults(world: World) -> list[str]:
+    now = world.endpoint.faults
+    names = [kind for kind, service in faults.SERVICES.items() if service in now.down]
+    names += ["throttle"] if now.throttle else []
+    names += ["stale-ec2"] if now.stale_ec2 else []
+    return names + (["record-restored"] if world.recorder.replaced else [])
+
+
+def _plain(item: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An item as plain JSON."""
+    if item is None:
+        return None
+    from boto3.dynamodb.types import TypeDeserializer
+
+    return {name: _simple(TypeDeserializer().deserialize(value)) for name, value in item.items()}
+
+
+def _simple(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == int(value) else float(value)
+    if isinstance(value, dict):
+        return {name: _simple(inner) for name, inner in value.items()}
+    return [_simple(inner) for inner in value] if isinstance(value, list) else value
