@@ -1,0 +1,194 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making the record from what really runs, mending a restored one, and bringing in a replaced node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .answer import Answer, Reply
+from .confirm import MARGIN
+from .evidence import restored
+from .fencing import instance_state
+from .lease import Holder, LeaseHeld, LeaseLost, free_lease
+from .pair import PairSpec
+from .ports import Ports
+from .proof import said
+from .record import Conflict, Record, RecordMissing, StoreError
+from .run_command import CommandError
+
+
+class EnrollError(Exception):
+    """The record was not made or changed; the text says on one line why and what to do."""
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """`action` is created, unchanged, mended or replaced; `before` the record that was there, None when there was none."""
+
+    action: str
+    record: Record
+    before: Optional[Record]
+    message: str
+
+    @property
+    def changed(self) -> bool:
+        """Whether the record was written (in check mode: would be)."""
+        return self.action != "unchanged"
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """One `deploy` of a pair's record. `given_up` is the reason for a replaced node that cannot be proven off."""
+
+    pair: PairSpec
+    ports: Ports
+    by: str
+    given_up: str = ""
+    check: bool = False
+
+    def run(self) -> Enrolled:
+        """Create, mend or leave the record. Raises EnrollError."""
+        try:
+            copies = self.ports.replicas()
+            if copies.yes:
+                raise EnrollError(
+                    f"{copies}: a record that is copied proves nothing; use a table without replicas"
+                )
+            try:
+                record: Optional[Record] = self.ports.store.read()
+            except RecordMissing:
+                record = None
+            if record is None:
+                return self._create()
+            if dict(record.nodes) != self.pair.instance_ids():
+                return self._replace(record)
+            return self._keep(record)
+        except (StoreError, CommandError, LeaseHeld, LeaseLost) as error:
+            raise EnrollError(str(error)) from error
+
+    def _look(self, active: str = "") -> dict[str, Reply]:
+        limit = self.pair.timeouts.confirm
+        names = [node.name for node in self.pair.nodes]
+        return self.ports.nodes.ask(
+            "look", names, wait=limit + MARGIN, keep=lambda: None, timeout=limit, active=active
+        )
+
+    def _both(self, replies: dict[str, Reply]) -> dict[str, Answer]:
+        answers = {name: reply for name, reply in replies.items() if isinstance(reply, Answer)}
+        for name, reply in replies.items():
+            if name not in answers:
+                raise EnrollError(f"{name} gives no answer ({said(reply)}): both nodes must answer first")
+        for name, answer in answers.items():
+            if answer.state not in ("running", "stopped"):
+                raise EnrollError(f"{name} cannot tell whether the service runs there: {said(answer)}")
+            found: dict[str, Any] = dict(answer.detail.get("eligible") or {})
+            marker = found.get("marker")
+            if self.pair.shared is not None and marker not in (None, "", self.pair.name):
+                raise EnrollError(
+                    f"the shared folder on {name} belongs to pair '{marker}', not to '{self.pair.name}'"
+                )
+            if answer.state == "stopped" and answer.detail.get("processes"):
+                raise EnrollError(f"{name} says stopped, but processes of the service are left there")
+        return answers
+
+    @staticmethod
+    def _above(answers: dict[str, Answer], epoch: int = 0) -> int:
+        """An epoch above what both nodes have seen."""
+        return max([epoch, *(max(answer.seen, answer.floor) for answer in answers.values())]) + 1
+
+    def _create(self) -> Enrolled:
+        answers = self._both(self._look())
+        running = [name for name, answer in answers.items() if answer.state == "running"]
+        if len(running) == 2:
+            raise EnrollError(
+                f"the service runs on both nodes ({' and '.join(running)}): stop it on the one that shall be the standby"
+            )
+        active = running[0] if running else self.pair.nodes[0].name
+        now = self.ports.store.now()
+        record = Record(
+            pair=self.pair.name,
+            nodes=self.pair.instance_ids(),
+            active=active,
+            epoch=self._above(answers),
+            times={"created": now, "active_since": now},
+        )
+        what = "where the service runs" if running else "where it may be started; it runs on neither node"
+        if not self.check:
+            try:
+                self.ports.store.create(record)
+            except Conflict as error:
+                raise EnrollError(f"{error}: another deploy was faster, run this again") from error
+        return Enrolled("created", record, None, f"{active} is named with epoch {record.epoch}, {what}")
+
+    def _keep(self, record: Record) -> Enrolled:
+        replies = self._look(record.active or "")
+        why = restored(record, replies)
+        if why is None:
+            return Enrolled("unchanged", record, record, f"the record is there, epoch {record.epoch}")
+        answers = self._both(replies)
+        running = [name for name, answer in answers.items() if answer.state == "running"]
+        if running:
+            raise EnrollError(f"{why} (the service runs on {' and '.join(running)})")
+        active = record.active or self.pair.nodes[0].name
+        epoch = self._above(answers, record.epoch)
+        mended = self._change(record, state="steady", active=active, epoch=epoch, move=None, pending=())
+        return Enrolled(
+            "mended", mended, record, f"{why.split(':')[0]}; {active} is named with epoch {epoch}"
+        )
+
+    def _replace(self, record: Record) -> Enrolled:
+        """Exactly one node may differ, and not the active one."""
+        wanted = self.pair.instance_ids()
+        gone = {name: instance for name, instance in record.nodes.items() if wanted.get(name) != instance}
+        if len(gone) != 1:
+            raise EnrollError(
+                "both nodes differ from the record's: replace one at a time, the one that is not active first"
+            )
+        name, instance_id = next(iter(gone.items()))
+        if record.state != "steady" or record.active is None:
+            raise EnrollError(f"the pair is {record.state}: finish that before a node is replaced")
+        if name == record.active:
+            raise EnrollError(f"{name} is the active node: move the service away before it is replaced")
+        off = self.ports.instance(instance_id)
+        if not off.yes:
+            listed = "does not list" not in off.detail
+            if listed or not self.given_up:
+                hint = (
+                    "stop or terminate it first"
+                    if listed
+                    else "say allow_unfenced with a reason to give it up"
+                )
+                raise EnrollError(f"{instance_id}, which was {name}, is not proven off ({off}): {hint}")
+        answers = self._both(self._look(record.active))
+        new = next(node.name for node in self.pair.nodes if node.instance_id not in record.nodes.values())
+        if answers[new].state != "stopped":
+            raise EnrollError(f"the service runs on {new}, which shall be the standby: stop it there")
+        why = restored(record, dict(answers))
+        if why is not None:
+            raise EnrollError(why)
+        changed = self._change(record, nodes=wanted, epoch=self._above(answers, record.epoch))
+        return Enrolled(
+            "replaced", changed, record, f"{new} takes the place of {instance_id}, epoch {changed.epoch}"
+        )
+
+    def _change(self, record: Record, **changes: Any) -> Record:
+        """Change the record under the lease."""
+        import dataclasses
+
+        times = {**record.times, "deployed": self.ports.store.now()}
+        if self.given_up:
+            times["given_up"] = f"{self.by}: {self.given_up}"
+        if self.check:
+            return dataclasses.replace(record, times=times, **changes)
+        current = free_lease(self.ports.store, record, self.ports.clock)
+        if dataclasses.replace(current, lease=record.lease) != record:
+            raise EnrollError("the record was changed meanwhile: run this again")
+        holder = Holder(self.ports.store, self.ports.clock, current, self.by, self.pair.lease)
+        holder.write()
+        return holder.release(times=times, **changes)
+
+
+__all__ = ["EnrollError", "Enrolled", "Enrolment", "instance_state"]
