@@ -217,8 +217,7 @@ def screen(view: View) -> list[str]:
             else "Paused  no"
         )
     lines.append("Nodes")
-    for node in pair.nodes:
-        lines.append("  " + _node_line(view, node.name))
+    lines += ["  " + _node_line(view, node.name) for node in pair.nodes]
     for label, found in view.addresses.items():
         lines.append(f"Address {found if found.answer != UNKNOWN else f'{label}: unknown, {found.detail}'}")
     if record is not None and record.pending:
