@@ -9,7 +9,7 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Optional, Protocol
 
 
 class Module(Protocol):
@@ -40,9 +40,9 @@ def operator() -> str:
         return f"uid {os.getuid()}"
 
 
-def owner() -> str:
+def owner(by: Optional[str] = None) -> str:
     """This run, as others read it in the lease: person, host and process."""
-    return f"{operator()}@{socket.gethostname()}/{os.getpid()}"
+    return f"{by or operator()}@{socket.gethostname()}/{os.getpid()}"
 
 
 def one_line(text: object) -> str:

@@ -58,6 +58,11 @@ options:
       - Why; it goes into the history. One line.
     type: str
     default: ""
+  by:
+    description:
+      - Who moves it; it goes into the history. Without it, the user who runs Ansible.
+      - Somebody who paused the pair can still move it under the same name.
+    type: str
   assume_down:
     description:
       - The operator knows that the active node is down although nothing proves it.
@@ -188,6 +193,7 @@ def main() -> None:
             "to": {"type": "str"},
             "mode": {"type": "str", "choices": ["failover", "switchover"], "default": "failover"},
             "reason": {"type": "str", "default": ""},
+            "by": {"type": "str"},
             "assume_down": {"type": "bool", "default": False},
             "allow_unfenced": {"type": "bool", "default": False},
         }
@@ -200,8 +206,8 @@ def main() -> None:
             mode=params["mode"],
             to=params["to"],
             reason=params["reason"],
-            by=operator(),
-            owner=owner(),
+            by=params["by"] or operator(),
+            owner=owner(params["by"]),
             assume_down=params["assume_down"],
             allow_unfenced=params["allow_unfenced"],
             check=module.check_mode,
