@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -32,13 +32,13 @@ class View:
     beats: Mapping[str, Optional[Heartbeat]]
     power: Mapping[str, Evidence]
     addresses: Mapping[str, Evidence]
-    last: Optional[Mapping[str, Any]]
+    history: Sequence[Mapping[str, Any]]
     now: Optional[float]
     notes: tuple[str, ...] = field(default_factory=tuple)
 
 
-def gather(pair: PairSpec, ports: Ports, ask_nodes: bool = True) -> View:
-    """Read everything that rights allow; what cannot be had is unknown and noted. Changes nothing."""
+def gather(pair: PairSpec, ports: Ports, ask_nodes: bool = True, moves: int = 1) -> View:
+    """Read everything that rights allow, and the last `moves` moves; what cannot be had is unknown and noted. Changes nothing."""
     record: Optional[Record] = None
     trouble, missing, notes = "", False, []
     try:
@@ -58,11 +58,11 @@ def gather(pair: PairSpec, ports: Ports, ask_nodes: bool = True) -> View:
             replies = {name: NoAnswer("could not be asked") for name in names}
             notes.append(f"the nodes could not be asked: {error}")
     beats: dict[str, Optional[Heartbeat]] = dict.fromkeys(names)
-    last: Optional[Mapping[str, Any]] = None
+    history: Sequence[Mapping[str, Any]] = ()
     if record is not None:
         try:
             beats = {name: ports.store.heartbeat(name) for name in names}
-            last = next(iter(ports.store.history(1)), None)
+            history = ports.store.history(max(1, moves))
         except StoreError as error:
             notes.append(str(error))
     silent = [node for node in pair.nodes if isinstance(replies[node.name], NoAnswer)]
@@ -79,7 +79,7 @@ def gather(pair: PairSpec, ports: Ports, ask_nodes: bool = True) -> View:
         beats,
         power,
         addresses,
-        last,
+        history,
         ports.store.now(),
         tuple(notes),
     )
@@ -222,8 +222,8 @@ def screen(view: View) -> list[str]:
         lines.append(f"Address {found if found.answer != UNKNOWN else f'{label}: unknown, {found.detail}'}")
     if record is not None and record.pending:
         lines.append(f"Pending {', '.join(record.pending)}")
-    if view.last:
-        lines.append(f"Last    {_last_line(view.last)}")
+    if view.history:
+        lines.append(f"Last    {_last_line(view.history[0])}")
     lines += [f"Note    {note}" for note in view.notes]
     lines.append(f"Next    {next_step(view)}")
     return lines
@@ -260,9 +260,9 @@ def _last_line(last: Mapping[str, Any]) -> str:
     )
 
 
-def describe_pair(pair: PairSpec, ports: Ports, ask_nodes: bool = True) -> dict[str, Any]:
-    """Everything as data, with `screen` (lines of text) and `next` (what to do)."""
-    view = gather(pair, ports, ask_nodes)
+def describe_pair(pair: PairSpec, ports: Ports, ask_nodes: bool = True, moves: int = 1) -> dict[str, Any]:
+    """Everything as data, with `screen` (lines of text), `next` (what to do) and the last `moves` moves."""
+    view = gather(pair, ports, ask_nodes, moves)
     record = view.record
     return {
         "readable": record is not None,
@@ -284,7 +284,8 @@ def describe_pair(pair: PairSpec, ports: Ports, ask_nodes: bool = True) -> dict[
         "addresses": {
             label: {"answer": found.answer, "detail": found.detail} for label, found in view.addresses.items()
         },
-        "last_move": dict(view.last) if view.last else None,
+        "last_move": dict(view.history[0]) if view.history else None,
+        "history": [dict(move) for move in view.history],
         "notes": list(view.notes),
         "screen": screen(view),
         "next": next_step(view),

@@ -1,0 +1,182 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A sandbox pair as an operator and a tester have it: command lines, AWS's API, and the stand-ins' journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+ROOT = Path(__file__).resolve().parents[3]
+BIN = Path(sys.executable).parent
+READS = ("Describe", "Get", "List", "Query", "Scan", "SendCommand:look", "StopInstances:DryRun")
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a playbook came to: exit code, all it printed, and the module's result."""
+
+    rc: int
+    text: str
+    result: dict[str, Any]
+
+    @property
+    def outcome(self) -> str:
+        return str(self.result.get("outcome"))
+
+    def steps(self) -> list[str]:
+        return [step["name"] for step in self.result["steps"]]
+
+
+class Rig:
+    """One sandbox, reset for each test."""
+
+    def __init__(self, state: Path, *options: str) -> None:
+        self.state = state
+        self.info: dict[str, Any] = self._sandbox("up", *options)
+        self.names = list(self.info["nodes"])
+
+    def _sandbox(self, *words: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "sandbox", *words, "--state", str(self.state)],
+            cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"sandbox {' '.join(words)}: {done.stderr[-3000:]}"
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def reset(self) -> None:
+        self.info = self._sandbox("reset")
+
+    def down(self) -> None:
+        self._sandbox("down")
+
+    def fault(self, *words: str) -> None:
+        self._sandbox("fault", *words)
+
+    def journal(self) -> dict[str, Any]:
+        return self._sandbox("journal")
+
+    def status(self) -> dict[str, Any]:
+        return self._sandbox("status")
+
+    def overlaps(self) -> int:
+        return int(self.journal()["overlaps"])
+
+    def events(self, *kinds: str) -> list[tuple[str, str]]:
+        """(node, event) of the stand-ins' own record."""
+        found = [(event["node"], event["event"]) for event in self.journal()["events"]]
+        return [pair for pair in found if not kinds or pair[1] in kinds]
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "HOME": os.environ.get("HOME", "/"),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            **self.info["env"],
+        }
+
+    def playbook(self, name: str, *arguments: str, env: dict[str, str] | None = None, **extra: Any) -> Played:
+        """Run a playbook of the collection as an operator does."""
+        out = self.state / "result.json"
+        out.unlink(missing_ok=True)
+        words = [f"-e{key}={value}" for key, value in extra.items()]
+        done = subprocess.run(
+            [
+                str(BIN / "ansible-playbook"), "-i", self.info["inventory"], f"hotstandby.ops.{name}",
+                f"-ehotstandby_result_file={out}", *words, *arguments,
+            ],
+            cwd=self.state, env={**self.env, **(env or {})}, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        text = done.stdout + done.stderr
+        assert "Traceback" not in text, text
+        result = json.loads(out.read_text()) if out.exists() else {}
+        return Played(done.returncode, text, result)
+
+    def failover(self, *arguments: str, **extra: Any) -> Played:
+        return self.playbook("failover", *arguments, **extra)
+
+    def client(self, service: str) -> Any:
+        """A client with the operator's keys."""
+        env = self.info["env"]
+        return boto3.session.Session(
+            aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"]
+        ).client(service, region_name=self.info["region"], endpoint_url=self.info["endpoint_url"])
+
+    def record(self) -> dict[str, Any]:
+        """The record item as it stands, typed as DynamoDB has it."""
+        pair = self.info["pair"]
+        got = self.client("dynamodb").get_item(
+            TableName=pair["table"], Key={"pair": {"S": pair["name"]}, "item": {"S": "record"}}, ConsistentRead=True
+        )
+        item: dict[str, Any] = got["Item"]
+        return item
+
+    def _control(self, path: str, payload: dict[str, Any] | None = None) -> Any:
+        data = None if payload is None else json.dumps(payload).encode()
+        request = urllib.request.Request(f"{self.info['endpoint_url']}/_sandbox/{path}", data=data)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The operator's calls in the endpoint's own log."""
+        found = self._control("calls")
+        logged = found["calls"] if isinstance(found, dict) else found
+        return [call for call in logged if call["key"] == self.info["env"]["AWS_ACCESS_KEY_ID"]]
+
+    def clear_calls(self) -> None:
+        self._seen = len(self.calls())
+
+    def answering(self) -> list[str]:
+        """The nodes whose agent SSM lists as online."""
+        found = self.client("ssm").describe_instance_information()["InstanceInformationList"]
+        online = {item["InstanceId"] for item in found if item["PingStatus"] == "Online"}
+        return [name for name in self.names if self.info["nodes"][name]["instance_id"] in online]
+
+    def active(self) -> str | None:
+        return self.record()["active"].get("S")
+
+    def power(self, node: str) -> str:
+        found = self.client("ec2").describe_instances(InstanceIds=[self.info["nodes"][node]["instance_id"]])
+        return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
+
+    def on(self, node: str, *words: str) -> dict[str, Any]:
+        """The node's own command, as a person on it runs it."""
+        root = Path(self.info["nodes"][node]["root"])
+        done = subprocess.run(
+            [str(root / "usr/local/bin/hotstandby"), *words],
+            env={"PATH": "/usr/bin:/bin", "HOME": "/", "HOTSTANDBY_ROOT": str(root), **self.node_env(node)},
+            capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return {**answer, "rc": done.returncode}
+
+    def node_env(self, node: str) -> dict[str, str]:
+        """What marks a process as this node's, so that its power loss ends it too."""
+        return {"SANDBOX_NODE": f"{self.state}:{node}"}
+
+    def running(self) -> list[str]:
+        """The nodes on which the product runs, from the world's own truth."""
+        found = self.status()["nodes"]
+        return [name for name in self.names if found[name]["running"]]
+
+    def until(self, what: Any, seconds: float = 20.0) -> None:
+        """Wait until `what()` holds."""
+        end = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < end, "it did not happen"
+            time.sleep(0.1)
