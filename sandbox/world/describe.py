@@ -101,7 +101,7 @@ def status(world: World) -> dict[str, Any]:
         "endpoint_url": world.endpoint.url,
         "complete": world.baseline_items is not None,
         "resets": world.resets,
-        "nodes": {name: _node(node, running) for name, node in world.nodes.items()},
+        "nodes": {name: _node(node, running) for name, node in list(world.nodes.items())},
         "aws_faults": _aws_faults(world),
         "record": _plain(cloud.record(PAIR)),
         "address": cloud.address_of(world.allocation),

@@ -222,12 +222,13 @@ class World:
 
     def remove_clone(self, node: SandboxNode) -> None:
         """The clone's instance is terminated and its files go."""
+        self.nodes.pop(node.name, None)  # first, so that the endpoint's hook has nothing left to do
         self.dead(node)
         with self.undisturbed():
             self.cloud.terminate(node.instance_id)
+        self.endpoint.remove_metadata(node.instance_id)
         self.endpoint.agents.unregister(node.instance_id)
         self.endpoint.keys.pop(node.key, None)
-        self.nodes.pop(node.name, None)
         shutil.rmtree(node.root, ignore_errors=True)
 
     # -- what people ask

@@ -11,9 +11,8 @@ import os
 import resource
 import signal
 import time
-from typing import Any, Optional
+from typing import Any
 
-from ..journal import start_time
 from .setting import (
     ALIVE,
     ARGUMENTS,
@@ -157,18 +156,32 @@ def _until_ended(pid: int) -> int:
 
 def _stall(setting: Setting) -> None:
     """Freeze the guard that called, after it has read the record and before anything is started; then this command."""
+    callers = _ancestors()
     for path in glob.glob(os.path.join(glob.escape(setting.root), "var", "lib", "hotstandby", "*", "lock")):
-        pid = _starting(path)
-        if pid is not None and pid > 1 and start_time(pid) is not None:
+        pid = _holder(path)
+        if pid in callers:  # what a lock file says may be stale: only a caller of ours is ever frozen
             os.kill(pid, signal.SIGSTOP)
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def _starting(path: str) -> Optional[int]:
-    """The pid of a start that holds this lock file."""
+def _ancestors() -> list[int]:
+    found: list[int] = []
+    pid = os.getppid()
+    while pid > 1:
+        found.append(pid)
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as handle:
+                pid = int(handle.read().rpartition(b")")[2].split()[1])
+        except OSError:
+            break
+    return found
+
+
+def _holder(path: str) -> int:
+    """The pid of the start that holds this lock file; 0 when none does."""
     try:
         with open(path, encoding="utf-8") as handle:
             lock = json.load(handle)
-        return int(lock["pid"]) if lock.get("verb") == "start" else None
+        return int(lock["pid"]) if lock.get("verb") != "stop" else 0
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return 0
