@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from . import ec2_load
 from .front import Front
 from .http import Server
 from .mended import Mended, regions
@@ -65,6 +66,7 @@ class Endpoint:
         """Serve from now on. The services are made ready meanwhile; a first call may wait for that."""
         from moto.backends import get_backend
 
+        ec2_load.load()
         for service in ("dynamodb", "ssm", "cloudwatch", "s3", "ec2"):
             get_backend(service).reset()
         self._server.start()

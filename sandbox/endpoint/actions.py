@@ -80,6 +80,12 @@ def credential(request: HttpRequest) -> tuple[str, str, str]:
     text = request.headers.get("authorization", "")
     if not text and "X-Amz-Credential=" in request.query_string:
         text = "Credential=" + request.query.get("X-Amz-Credential", "")
+    if not text and "AWSAccessKeyId=" in request.query_string:
+        return (
+            request.query.get("AWSAccessKeyId", ""),
+            "",
+            "s3",
+        )  # presigned the older way, as boto3 still does
     found = _CREDENTIAL.search(text)
     return (found[1], found[2], found[3].lower()) if found else ("", "", "")
 
@@ -165,7 +171,7 @@ _SUBRESOURCES = {
     "delete": {"POST": "DeleteObjects"},
 }
 _PLAIN = {"list-type", "prefix", "delimiter", "marker", "max-keys", "encoding-type", "continuation-token",
-          "start-after", "fetch-owner", "x-id", "versionId", "partNumber"}  # fmt: skip
+          "start-after", "fetch-owner", "AWSAccessKeyId", "Signature", "Expires", "x-id", "versionId", "partNumber"}  # fmt: skip
 
 
 def _s3(request: HttpRequest) -> tuple[str, str]:
@@ -173,9 +179,7 @@ def _s3(request: HttpRequest) -> tuple[str, str]:
     method, query = request.method, request.query
     touched = f"{bucket}/{key}" if key else bucket
     extra = [
-        name
-        for name in query
-        if name not in _PLAIN and not name.lower().startswith(("x-amz-", "response-", "awsaccesskeyid"))
+        name for name in query if name not in _PLAIN and not name.lower().startswith(("x-amz-", "response-"))
     ]
     if extra:
         named = _SUBRESOURCES.get(extra[0], {}).get(method) if len(extra) == 1 and not key else None

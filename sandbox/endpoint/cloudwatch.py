@@ -18,9 +18,9 @@ PAST = timedelta(days=14)
 
 def mend(_endpoint: Endpoint) -> None:
     """Replace what moto does wrong."""
+    from moto.cloudwatch.exceptions import CloudWatchException
     from moto.cloudwatch.models import Alarm, CloudWatchBackend, Statistics
     from moto.cloudwatch.responses import CloudWatchResponse
-    from moto.core.exceptions import ServiceException
     from moto.core.responses import ActionResult
 
     if hasattr(Alarm, "sandbox_mended"):
@@ -56,7 +56,7 @@ def mend(_endpoint: Endpoint) -> None:
         for datum in metric_data:
             when = _aware(datum.get("Timestamp") or now)
             if not now - PAST <= when <= now + FUTURE:
-                raise ServiceException(
+                raise CloudWatchException(
                     "InvalidParameterValue",
                     "The value for parameter MetricData.member.1.Timestamp is out of range.",
                 )
@@ -80,11 +80,13 @@ def mend(_endpoint: Endpoint) -> None:
     ) -> list[Any]:
         start, end = _aware(start_time), _aware(end_time)
         if start >= end:
-            raise ServiceException(
+            raise CloudWatchException(
                 "InvalidParameterValue", "The parameter StartTime must be less than the parameter EndTime."
             )
         if period < 1 or (period not in (1, 5, 10, 20, 30) and period % 60):
-            raise ServiceException("InvalidParameterValue", "The parameter Period must be a multiple of 60.")
+            raise CloudWatchException(
+                "InvalidParameterValue", "The parameter Period must be a multiple of 60."
+            )
         # whole periods, as AWS cuts them: the start is rounded down
         first = datetime.fromtimestamp(start.timestamp() // period * period, timezone.utc)
         wanted = _dimensions(dimensions)
@@ -116,9 +118,9 @@ def mend(_endpoint: Endpoint) -> None:
 
     def set_alarm_state(backend: Any, name: str, reason: str, reason_data: str, state: str) -> None:
         if name not in backend.alarms:
-            raise ServiceException("ResourceNotFound", f"Unknown alarm: {name}")
+            raise CloudWatchException("ResourceNotFound", f"Unknown alarm: {name}")
         if state not in ("OK", "ALARM", "INSUFFICIENT_DATA"):
-            raise ServiceException(
+            raise CloudWatchException(
                 "ValidationError", f"Value '{state}' at 'stateValue' failed to satisfy constraint"
             )
         backend.alarms[name].update_state(reason, reason_data, state)

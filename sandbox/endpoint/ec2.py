@@ -48,7 +48,7 @@ class State:
 
 def mend(endpoint: Endpoint) -> None:
     """Replace stop, start, reboot and terminate, status checks, the stale view and the address's moves."""
-    from moto.core.exceptions import ServiceException
+    from moto.ec2.exceptions import EC2ClientError
     from moto.ec2.models import EC2Backend
     from moto.ec2.models.instances import Instance
     from moto.ec2.responses import EC2Response
@@ -57,10 +57,10 @@ def mend(endpoint: Endpoint) -> None:
     if hasattr(Instance, "sandbox_mended"):
         return
     Instance.sandbox_mended = True
-    machines = Machines(ServiceException)
+    machines = Machines(EC2ClientError)
     _instances(Instance, EC2Backend, machines)
     _actions(EC2Response, EC2Backend, machines)
-    _addresses(EC2Response, EC2Backend, ServiceException)
+    _addresses(EC2Response, EC2Backend, EC2ClientError)
 
 
 class Machines:

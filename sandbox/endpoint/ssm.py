@@ -172,9 +172,10 @@ class AgentHub:
         until = time.monotonic() + LONG_POLL
         with self._changed:
             self._acknowledge(instance_id)
+            agent = self._agents.get(instance_id)
             while True:
-                agent = self._agents.get(instance_id)
-                if not reachable() or agent is None or request.client_gone():
+                same = self._agents.get(instance_id) is agent
+                if agent is None or not same or not reachable() or request.client_gone():
                     raise Disconnect
                 agent.last_ping = time.time()
                 answer, one = self._work(instance_id) if agent.online else ({}, None)

@@ -21,8 +21,8 @@ _mended: list[Any] = []
 
 def mend(endpoint: Endpoint) -> None:
     """Give moto's response class the operations that it lacks or answers wrongly."""
-    from moto.core.exceptions import ServiceException
     from moto.core.responses import ActionResult
+    from moto.ssm.exceptions import SSMException
     from moto.ssm.models import Document
     from moto.ssm.responses import SimpleSystemManagerResponse as Response
 
@@ -36,7 +36,7 @@ def mend(endpoint: Endpoint) -> None:
             try:
                 return ActionResult(handler(_mended[0], response))
             except SsmError as error:
-                raise ServiceException(error.code, error.message) from error
+                raise SSMException(error.code, error.message) from error
 
         return operation
 
@@ -52,7 +52,7 @@ def mend(endpoint: Endpoint) -> None:
             try:
                 documents.check(document.content_json)
             except documents.DocumentError as error:
-                raise ServiceException("InvalidDocumentContent", str(error)) from error
+                raise SSMException("InvalidDocumentContent", str(error)) from error
 
     Document.__init__ = document_init
 
