@@ -226,8 +226,26 @@ def _update_document(client: Any, text: str) -> str:
     except Exception as error:
         if error_code(error) != "DuplicateDocumentContent":
             raise
-        # an earlier run made the version and ended before it became the default
-        latest = client.describe_document(Name=document.NAME)["Document"]
-        version = str(latest["LatestVersion"])
+        version = _version_of(client, text)
     client.update_document_default_version(Name=document.NAME, DocumentVersion=version)
     return version
+
+
+def _version_of(client: Any, text: str) -> str:
+    """The newest version of the document that holds `text`."""
+    latest = int(client.describe_document(Name=document.NAME)["Document"]["LatestVersion"])
+    for version in range(latest, 0, -1):
+        try:
+            found = client.get_document(
+                Name=document.NAME, DocumentFormat="JSON", DocumentVersion=str(version)
+            )
+        except Exception as error:
+            # a version in between may have been deleted
+            if error_code(error) in ("InvalidDocument", "InvalidDocumentVersion"):
+                continue
+            raise
+        if json.loads(found["Content"]) == json.loads(text):
+            return str(version)
+    raise ModuleFailure(
+        f"SSM UpdateDocument: no version of {document.NAME} has the content that SSM calls a duplicate"
+    )

@@ -24,8 +24,8 @@ extends_documentation_fragment:
 options:
   timeout:
     description:
-      - Seconds within which the product has to answer, from 10 to 60.
-      - The module ends the command itself a little later, so a product that hangs is reported as V(hung).
+      - Seconds within which the product has to answer, from 1 to 60.
+      - The module ends the command itself then, so a product that hangs is reported as V(hung).
     type: int
     default: 10
 seealso:
@@ -54,7 +54,7 @@ running:
   sample: true
 state:
   description:
-    - V(running), V(stopped), V(hung) (no answer in time) or V(unknown) (an exit code that proves neither).
+    - V(running), V(stopped), V(hung) (the product gives no answer) or V(unknown) (an exit code that proves nothing).
   returned: success
   type: str
   sample: running
@@ -76,8 +76,9 @@ seconds:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import finish
-from ansible_collections.hotstandby.ops.plugins.module_utils._hub import HUB_OPTIONS, ask_status
+from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure, finish
+from ansible_collections.hotstandby.ops.plugins.module_utils._hub import HUB_OPTIONS, ask_status, hub_of
+from ansible_collections.hotstandby.ops.plugins.module_utils.products.hub import LONGEST
 
 
 def main() -> None:
@@ -87,7 +88,10 @@ def main() -> None:
     )
 
     def work() -> dict[str, object]:
-        return {"changed": False, **ask_status(module.params, module.params["timeout"])}
+        timeout = module.params["timeout"]
+        if not 1 <= timeout <= LONGEST:
+            raise ModuleFailure(f"timeout: must be from 1 to {LONGEST} seconds, not {timeout}")
+        return {"changed": False, **ask_status(*hub_of(module.params), timeout)}
 
     finish(module, work)
 
