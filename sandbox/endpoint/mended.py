@@ -69,6 +69,10 @@ class Mended:
             found.append((int(status.split(" ", 1)[0]), headers))
 
         with self._locks[asked.service]:
+            if asked.service == "dynamodb":
+                refused = dynamodb.refusal(request, asked, backend("dynamodb", asked.region))
+                if refused is not None:
+                    return refused
             chunks = app(environ, start_response)
             try:
                 body = b"".join(chunks)

@@ -68,7 +68,9 @@ class Faults:
 
 
 class CallLog:
-    """The calls in order. `calls` is a plain list, safe to read while more are added."""
+    """The calls in order, the latest 200,000 at most. `calls` is a plain list, safe to read while more are added."""
+
+    LIMIT = 200_000
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -80,6 +82,8 @@ class CallLog:
         with self._lock:
             self._n += 1
             self.calls.append(Call(n=self._n, **facts))
+            if len(self.calls) > self.LIMIT:
+                del self.calls[: self.LIMIT // 2]
 
     def clear(self) -> None:
         """Forget them; the numbers go on."""

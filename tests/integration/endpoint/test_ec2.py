@@ -45,8 +45,9 @@ class Hypervisor:
 
 @pytest.fixture
 def hypervisor(endpoint: Any) -> Hypervisor:
-    endpoint.hypervisor = Hypervisor()
-    return endpoint.hypervisor
+    made = Hypervisor()
+    endpoint.hypervisor = made
+    return made
 
 
 def test_stop_and_start_take_their_time(
@@ -174,7 +175,7 @@ def test_the_address(client: Any, code: Any) -> None:
     first, second = (one["InstanceId"] for one in answer["Instances"])
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
 
-    def where() -> str | None:
+    def where() -> Any:
         return ec2.describe_addresses(AllocationIds=[address])["Addresses"][0].get("InstanceId")
 
     assert not where()

@@ -112,7 +112,7 @@ def test_a_partition_answers_nothing(endpoint: Any, client: Any, post: Any) -> N
 
 
 def test_what_is_not_implemented(endpoint: Any, client: Any) -> None:
-    wrong = [
+    wrong: list[Any] = [
         lambda: client("ssm").list_associations(),
         lambda: client("ec2").describe_network_acls(),
         lambda: client("cloudwatch").describe_alarm_history(),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 INSTANCE = "i-0aaaaaaaaaaaaaaaa"
-CONTENT = {
+CONTENT: dict[str, Any] = {
     "schemaVersion": "2.2",
     "description": "a test's own",
     "parameters": {
@@ -108,13 +108,13 @@ def test_other_refusals(client: Any, code: Any, document: str, held: Any) -> Non
         {**CONTENT, "schemaVersion": "1.2"},
         {**CONTENT, "mainSteps": []},
         {**CONTENT, "parameters": {"Action": {"type": "String"}}},
-        {**CONTENT, "parameters": {**CONTENT["parameters"], "Epoch": {"type": "Text"}}},  # type: ignore[dict-item]
+        {**CONTENT, "parameters": {**CONTENT["parameters"], "Epoch": {"type": "Text"}}},
         {
             **CONTENT,
             "parameters": {
                 **CONTENT["parameters"],
                 "Epoch": {"type": "String", "allowedPattern": "^[0-9]+$", "default": ""},
-            },  # type: ignore[dict-item]
+            },
         },
     ],
 )

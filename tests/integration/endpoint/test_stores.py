@@ -86,6 +86,34 @@ def test_protection_and_backups(client: Any, code: Any, table: str) -> None:
     assert code(dynamodb.delete_table, TableName=table) in ("ValidationException", "ResourceInUseException")
 
 
+def test_a_new_table_takes_its_time(endpoint: Any, client: Any, code: Any, until: Any) -> None:
+    dynamodb = client("dynamodb")
+    endpoint.table_seconds = 0.3
+    made = dynamodb.create_table(
+        TableName="slow",
+        KeySchema=[{"AttributeName": "pair", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pair", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )["TableDescription"]
+    assert made["TableStatus"] == "CREATING"
+
+    def status() -> str:
+        return str(dynamodb.describe_table(TableName="slow")["Table"]["TableStatus"])
+
+    assert status() == "CREATING"
+    assert code(dynamodb.get_item, TableName="slow", Key={"pair": {"S": "p"}}) == "ResourceNotFoundException"
+    recovery = {"PointInTimeRecoveryEnabled": True}
+    early = code(
+        dynamodb.update_continuous_backups, TableName="slow", PointInTimeRecoverySpecification=recovery
+    )
+    assert early == "ContinuousBackupsUnavailableException"
+    assert code(dynamodb.delete_table, TableName="slow") == "ResourceInUseException"
+    until(lambda: status() == "ACTIVE")
+    dynamodb.update_continuous_backups(TableName="slow", PointInTimeRecoverySpecification=recovery)
+    dynamodb.delete_table(TableName="slow")
+    endpoint.table_seconds = 0.0
+
+
 def test_replicas(endpoint: Any, client: Any, table: str) -> None:
     dynamodb = client("dynamodb")
 
