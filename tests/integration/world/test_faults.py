@@ -162,6 +162,7 @@ def test_ec2_stop_and_start_reach_the_node(world: World) -> None:
     wait(lambda: cloud.state_of(node.instance_id) == "stopped")
     assert not node.found()
     ec2.start_instances(InstanceIds=[node.instance_id])
+    wait(lambda: cloud.state_of(node.instance_id) == "running")
     assert shell(world, "hub-a", "echo up")["StandardOutputContent"].strip() == "up"
     assert (node.root / "proc/sys/kernel/random/boot_id").read_text() != boot_id
     assert not alive(world, "hub-a")
