@@ -45,7 +45,7 @@ def commands() -> dict[str, list[str]]:
     pytest = [python, "-m", "pytest", "-n", "2", "--dist", "loadscope"]
     parts = {
         "sanity": [python, "hack/checks/sanity.py"],
-        "unit": [*pytest, "tests/unit"],
+        "unit": [*pytest, "tests", "--ignore=tests/integration"],
         "integration": [*pytest, "tests/integration"],
         "ansible-lint": [tool("ansible-lint"), "--offline", "--strict", "--nocolor"],
         "importer": [python, "hack/checks/importer.py"],
