@@ -64,9 +64,8 @@ other:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import finish
+from ansible_collections.hotstandby.ops.plugins.module_utils.node.config import SCHEMA
 from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
-
-SCHEMA = 1
 
 
 def main() -> None:
