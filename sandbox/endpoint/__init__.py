@@ -17,7 +17,7 @@ from .metadata import Identity, MetadataServer
 from .model import ACCOUNT, Call, Caller, CallLog, Faults, Hypervisor, NoHypervisor
 from .ssm import AgentHub
 
-__all__ = ["ACCOUNT", "Call", "Caller", "Endpoint", "Faults", "Hypervisor"]
+__all__ = ["ACCOUNT", "Call", "Caller", "Endpoint", "Faults", "Hypervisor", "NoHypervisor"]
 
 Control = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -184,7 +184,8 @@ class Server(ThreadingHTTPServer):
 
     def stop(self) -> None:
         """Take no more connections and cut those there are."""
-        self.shutdown()
+        if self._thread.is_alive():
+            self.shutdown()  # would wait for ever for a server that never started
         self.server_close()
         with self._lock:
             left, self._open = self._open, set()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.endpoint import Caller, Endpoint
+from sandbox.endpoint import Caller, Endpoint, NoHypervisor
 
 KEY = "AKIACONTROLLER000000"
 NUMBERS = itertools.count()
@@ -33,8 +33,6 @@ def served() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def endpoint(served: Endpoint) -> Iterator[Endpoint]:
-    from sandbox.endpoint.model import NoHypervisor
-
     served.keys = {KEY: Caller("controller", "controller")}
     served.latency = 0.0
     served.stop_seconds = 0.05
