@@ -76,8 +76,8 @@ def end(pid: int, pgid: int, force: bool) -> None:
             os.killpg(pgid, number)
         else:
             os.kill(pid, number)
-    except ProcessLookupError:
-        pass
+    except (ProcessLookupError, PermissionError):
+        pass  # gone, or not ours to end: whoever waits for its end sees that it does not come
 
 
 def identity(user: Optional[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .host import Host, StateError
 
@@ -106,20 +106,19 @@ class State:
 
     def recall(self) -> Memory:
         """Everything remembered; never raises."""
-        numbers, trouble = {"seen": 0, "floor": 0}, ""
-        for name in numbers:
+        trouble: list[str] = []
+
+        def kept(read: Callable[[], Any], otherwise: Any) -> Any:
             try:
-                numbers[name] = self._number(name)
+                return read()
             except StateError as error:
-                trouble = trouble or str(error)
-        held: Optional[Mapping[str, Any]] = None
-        try:
-            text = self.host.read(f"{self.folder}/held")
-            if text is not None:
-                held = _held(text)
-        except StateError as error:
-            trouble = trouble or str(error)
-        return Memory(numbers["seen"], numbers["floor"], held, trouble)
+                trouble.append(str(error))
+                return otherwise
+
+        seen = kept(lambda: self._number("seen"), 0)
+        floor = kept(lambda: self._number("floor"), 0)
+        text = kept(lambda: self.host.read(f"{self.folder}/held"), None)
+        return Memory(seen, floor, None if text is None else _held(text), trouble[0] if trouble else "")
 
     def see(self, epoch: int) -> None:
         """Remember an epoch lastingly. Raises StateError."""

@@ -1,0 +1,162 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bringing the product up and down, and proving it. The caller holds the lock and has asked the rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ..products.base import Product, ProductError, Ran, Status
+from .host import Host
+from .outcome import Outcome, done, failed
+
+ANSWER = 10.0  # seconds a status may take within a start or a stop
+TRIES = 3  # no answer this often in a row is hung; a stop is ordered at most this often
+SETTLE = 2.0  # seconds that the product gets to obey before it is asked again
+PAUSE = 0.25
+RESERVE = 3.0  # seconds of a stop's limit that are kept for the proof
+
+
+@dataclass(frozen=True)
+class Control:
+    """One product on one host. Times in seconds; deadlines by the host's monotonic clock."""
+
+    host: Host
+    product: Product
+
+    def ask(self, limit: float) -> Status:
+        """The product's status once; never raises."""
+        try:
+            return self.product.status(max(limit, 1.0))
+        except ProductError as error:
+            return Status("unknown", f"the check is broken: {error}")
+
+    def ask_patiently(self, limit: float) -> tuple[Status, int]:
+        """The status, and how often it was asked: hung only after no answer three times in a row, each within a third."""
+        third = limit / TRIES
+        for attempt in range(1, TRIES + 1):
+            begun = self.host.monotonic()
+            status = self.ask(third)
+            if status.state != "hung" or attempt == TRIES:
+                return status, attempt
+            self.host.sleep(min(1.0, third - (self.host.monotonic() - begun)))
+        raise AssertionError("unreachable")
+
+    def count(self) -> Optional[int]:
+        """How many processes of the product there are; None when that cannot be told."""
+        try:
+            return len(self.product.leftovers())
+        except ProductError:
+            return None
+
+    def stopping(self) -> Optional[bool]:
+        """Whether a stop of the product is under way; None when that cannot be told."""
+        try:
+            return self.product.stopping()
+        except ProductError:
+            return None
+
+    def _left(self, deadline: float) -> float:
+        return deadline - self.host.monotonic()
+
+    # -- up
+
+    def up(self, deadline: float) -> Outcome:
+        """Start and wait until it runs; a stop under way is waited for first, "running" being no answer meanwhile."""
+        begun = self.host.monotonic()
+        while (under_way := self.stopping()) is not False:
+            if self._left(deadline) <= 0:
+                why = "still stopping" if under_way else "not known to have stopped stopping"
+                return failed("unknown", f"the product is {why}: it was not started", already=False)
+            self.host.sleep(PAUSE)
+        status = self.ask(min(ANSWER, self._left(deadline)))
+        if status.state == "running":
+            return done(
+                "running", f"it runs already: {status.message}", already=True, seconds=self._since(begun)
+            )
+        try:
+            ran = self.product.start(max(self._left(deadline), 1.0))
+        except ProductError as error:
+            return failed(
+                status.state, f"the start failed: {error}", already=False, seconds=self._since(begun)
+            )
+        status = self._until_up(ran, deadline)
+        if status.state == "running":
+            return done("running", f"started: {status.message}", already=False, seconds=self._since(begun))
+        how = f"exit code {ran.rc}" if ran.rc is not None else "it took too long and was ended"
+        said = f": {ran.said}" if ran.said else ""
+        return failed(
+            status.state,
+            f"the start failed ({how}){said}; {status.message}",
+            already=False,
+            seconds=self._since(begun),
+        )
+
+    def _since(self, begun: float) -> float:
+        return round(self.host.monotonic() - begun, 2)
+
+    def _until_up(self, ran: Ran, deadline: float) -> Status:
+        """The status once it is running, or clearly will not be."""
+        # a start that claims success gets until the deadline while it hangs, a short while when it is down
+        end = min(deadline, self.host.monotonic() + (ANSWER if ran.rc == 0 else 0.0))
+        while True:
+            status = self.ask(min(ANSWER, self._left(deadline)))
+            limit = deadline if ran.rc == 0 and status.state == "hung" else end
+            if status.state == "running" or self.host.monotonic() >= limit:
+                return status
+            self.host.sleep(PAUSE)
+
+    # -- down
+
+    def down(self, mode: str, deadline: float) -> Outcome:
+        """Stop, even if it says stopped, and prove it: status stopped and no process left. Never "stopped" otherwise."""
+        orders, doubts, rc = 0, 0, None
+        trouble = ""
+        ordered = self.host.monotonic()
+        while True:
+            under_way = self.stopping()
+            due = orders == 0 or self.host.monotonic() - ordered >= SETTLE
+            if due and orders < TRIES and (not under_way or (orders == 0 and mode == "force")):
+                trouble, rc = self._order(mode, deadline)
+                ordered, orders = self.host.monotonic(), orders + 1
+            status = self.ask(min(ANSWER, self._left(deadline)))
+            left = self.count()
+            under_way = self.stopping()
+            if status.state == "stopped" and left == 0 and under_way is False and self.count() == 0:
+                proof = f"{status.message}; no process of it is left"
+                return done("stopped", "stopped", proof=proof, processes=0, still_stopping=False, rc=rc)
+            doubts = doubts + 1 if status.state in ("hung", "unknown") else 0
+            late = self._left(deadline) <= 0
+            tired = orders >= TRIES and self.host.monotonic() - ordered >= SETTLE
+            # it neither obeys nor is about to: waiting longer proves nothing
+            idle = not under_way and (tired or doubts >= TRIES) and status.state != "stopped"
+            if late or idle:
+                return self._unproven(status, left, under_way, rc, trouble, late)
+            self.host.sleep(min(SETTLE, max(self._left(deadline), PAUSE)) if doubts else PAUSE)
+
+    def _order(self, mode: str, deadline: float) -> tuple[str, Optional[int]]:
+        limit = self._left(deadline)
+        try:
+            ran = self.product.stop(mode, max(limit - min(RESERVE, limit / 2), 0.5))
+        except ProductError as error:
+            return str(error), None
+        return (ran.said if ran.rc else ""), ran.rc
+
+    @staticmethod
+    def _unproven(
+        status: Status,
+        left: Optional[int],
+        under_way: Optional[bool],
+        rc: Optional[int],
+        trouble: str,
+        late: bool,
+    ) -> Outcome:
+        """An answer that is no proof, and says what is missing."""
+        draining = bool(under_way) or (late and status.state == "stopped")
+        what = "it still stops" if draining else "it does not stop"
+        rest = "its processes cannot be counted" if left is None else f"{left} of its processes are left"
+        message = f"{what}: {status.message}; {rest}" + (f"; {trouble}" if trouble else "")
+        state = "unknown" if status.state == "stopped" else status.state
+        return failed(state, message, processes=left, still_stopping=draining, rc=rc)

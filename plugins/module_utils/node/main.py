@@ -1,0 +1,245 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `hotstandby` on a node. Prints one JSON line, whatever happens; exits as answer.py says."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn, Optional
+
+from ..answer import FAILED, Answer, dump_answer
+from ..products import product_for
+from . import config as configuration
+from . import metadata, rules
+from .check import healthcheck, put_metric
+from .config import Config, ConfigError
+from .guard import Guard
+from .host import Host, Terminated
+from .look import look, status
+from .outcome import Outcome, failed, refused
+from .real import RealHost
+from .rules import Asked, Decision
+from .table import Table
+
+TABLE = 5.0  # seconds for one read of the table
+ACTIONS = ("look", "status", "start", "stop", "may-start", "boot", "healthcheck")
+REMOTE = ("look", "status", "start", "stop", "may-start")
+
+
+class UsageError(Exception):
+    """The command line makes no sense."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def _epoch(text: str) -> Optional[int]:
+    if text == "":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise argparse.ArgumentTypeError(f"not an epoch: {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 86400):
+        raise argparse.ArgumentTypeError(f"not a number of seconds: {text!r}")
+    return float(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = _Parser(prog="hotstandby", description="Asks or orders this node of a pair. Prints one JSON line.")
+    top.add_argument("--config", default=configuration.DEFAULT, metavar="FILE")
+    top.add_argument("--json", action="store_true", help="taken for granted")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="COMMAND", parser_class=_Parser)
+    texts = {
+        "look": "everything about this node: product, record, whether it could take over",
+        "status": "does the product run?",
+        "start": "start the product, if the record names this node",
+        "stop": "stop the product and prove it; automation leaves it stopped",
+        "may-start": "may the product be started here? Exit code 0 or 5",
+        "boot": "what runs at boot: start the product if the record says so",
+        "healthcheck": "what runs each minute: judge, beat, put the metric",
+        "ssm": "what the SSM document HotStandbyNode runs",
+    }
+    made = {name: verbs.add_parser(name, help=text, description=text) for name, text in texts.items()}
+    for name, verb in made.items():
+        verb.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+        if name not in ("healthcheck",):
+            verb.add_argument("--timeout", type=_seconds, metavar="SECONDS")
+        verb.add_argument("--move", default="", help=argparse.SUPPRESS)
+        if name in ("look", "ssm"):
+            verb.add_argument("--active", default="", metavar="NODE", help="the node believed to be active")
+        if name in ("start", "stop", "may-start", "ssm"):
+            verb.add_argument(
+                "--epoch", type=_epoch, metavar="N", help="the epoch of the move that orders this"
+            )
+        if name in ("stop", "ssm"):
+            verb.add_argument("--mode", choices=("normal", "force"))
+        if name in ("start", "stop"):
+            verb.add_argument("--reason", default="", metavar="TEXT", help="why, for everyone who wonders")
+    made["start"].add_argument(
+        "--without-record",
+        action="store_true",
+        help="the table is gone, and you swear that the other node is off",
+    )
+    made["ssm"].add_argument("--action", choices=REMOTE, required=True)
+    made["ssm"].add_argument("--pair", required=True)
+    return top
+
+
+def act(
+    guard: Guard, table: Table, action: str, given: argparse.Namespace, instance_id: Optional[str]
+) -> Outcome:
+    """Do one action. `given` is the parsed command line."""
+    pair, remote = guard.config.pair, given.verb == "ssm"
+    timeouts = pair.timeouts
+    default = {"start": timeouts.start, "boot": timeouts.start, "stop": timeouts.stop}.get(
+        action, timeouts.confirm
+    )
+    limit = float(getattr(given, "timeout", None) or default)
+    epoch: Optional[int] = getattr(given, "epoch", None)
+    reason: str = getattr(given, "reason", "")
+    if remote and given.pair != pair.name:
+        return refused(
+            Decision("other_pair", f"this node belongs to pair '{pair.name}', not to '{given.pair}'")
+        )
+    if action == "look":
+        return look(guard, instance_id, limit, given.active)
+    if action == "status":
+        return status(guard, limit)
+    if action == "may-start":
+        return guard.may_start(Asked(rules.ASK, epoch))
+    if action == "boot":
+        return guard.boot(limit)
+    if action == "healthcheck":
+        return healthcheck(guard, table, put_metric(pair))
+    if action == "stop":
+        if remote and epoch is None:
+            return refused(Decision("no_epoch", "a stop from afar needs an epoch"))
+        return guard.stop(epoch, given.mode or pair.stop.mode, limit, reason)
+    if getattr(given, "without_record", False):
+        return guard.start(Asked(rules.OATH), limit, reason)
+    who = rules.ORDER if remote or epoch is not None else rules.PERSON
+    return guard.start(Asked(who, epoch), limit, reason)
+
+
+def answer(
+    config: Config, guard: Guard, action: str, given: argparse.Namespace, outcome: Outcome, who: str
+) -> Answer:
+    """The node's answer."""
+    memory = guard.state.recall()
+    return Answer(
+        pair=config.pair.name,
+        node=config.node.name,
+        instance_id=who,
+        boot_id=guard.host.boot_id(),
+        action=action,
+        move=given.move,
+        epoch=getattr(given, "epoch", None),
+        state=outcome.state,
+        seen=memory.seen,
+        floor=memory.floor,
+        held=memory.held,
+        detail=outcome.detail,
+    )
+
+
+def _nobody(action: str, message: str) -> Answer:
+    """An answer of a node that does not know who it is."""
+    return Answer("", "", "", "", action, "", None, "unknown", 0, 0, None, {"message": message})
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+
+
+def _say(text: Answer) -> None:
+    try:
+        print(dump_answer(text), flush=True)
+        if sys.stderr.isatty():
+            print(f"{text.node or 'hotstandby'}: {text.state}: {text.message}", file=sys.stderr)
+    except OSError:
+        pass  # nobody listens any more; the exit code still tells
+
+
+def _make(
+    config: Config, host: Optional[Host], action: str, given: argparse.Namespace
+) -> tuple[Guard, Table]:
+    # boto3 gets its credentials from the same place
+    if config.metadata_url:
+        os.environ.setdefault(metadata.VARIABLE, config.metadata_url)
+    url = os.environ.get(metadata.VARIABLE) or metadata.DEFAULT
+    machine = host or RealHost(config.root, url, managed=config.node.instance_id.startswith("mi-"))
+    table = Table(config.pair, TABLE)
+    return Guard(config, machine, product_for(config.pair, config.node.name, machine), table), table
+
+
+def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> int:
+    """Run one command; returns the exit code. Never raises."""
+    action, message = "", ""
+    try:
+        given = parser().parse_args(argv)
+        action = given.action if given.verb == "ssm" else given.verb
+        config = configuration.load_config(given.config)
+    except UsageError as error:
+        message = f"usage: {error}"
+    except ConfigError as error:
+        message = str(error)
+    if message:
+        _say(_nobody(action, message))
+        if not sys.stderr.isatty():
+            print(f"hotstandby: {message}", file=sys.stderr)
+        return FAILED
+    guard, table = _make(config, host, action, given)
+    who: Optional[str] = None
+    try:
+        # asked beside the work: it takes two requests, and a machine without the service must not wait for it
+        asking = guard.host.background(guard.host.instance_id)
+        if action == "look":
+            who = asking.get(2 * metadata.LIMIT + 1)
+        outcome = act(guard, table, action, given, who)
+        who = who or asking.get(2 * metadata.LIMIT + 1)
+    except Terminated:
+        outcome = Outcome(
+            "unknown", FAILED, {"message": f"{action} was ended by a signal; nothing is known of its end"}
+        )
+    except TimeoutError:
+        outcome = failed("unknown", "the instance metadata did not answer in time")
+    except Exception as error:
+        outcome = Outcome("unknown", FAILED, {"message": _one_line(error)})
+    _say(answer(config, guard, action, given, outcome, who or ""))
+    return outcome.code
+
+
+def _on_signal(_number: int, _frame: Optional[FrameType]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # once is enough: cleaning up must not be interrupted
+    raise Terminated
+
+
+def entry() -> NoReturn:
+    """The program."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+    code = FAILED
+    try:
+        code = main()
+    except Terminated:
+        pass  # ended before there was anything to tell
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            pass
+        # whatever hangs in the background must not keep the program alive
+        os._exit(code)
