@@ -98,6 +98,13 @@ def state_of(instance_id: str) -> str:
     return str(instance(instance_id)._state.name)
 
 
+def renew(instance_id: str) -> None:
+    """Running, and protected against nothing, as it was launched."""
+    set_state(instance_id, "running")
+    one = instance(instance_id)
+    one.disable_api_stop = one.disable_api_termination = False
+
+
 def set_state(instance_id: str, name: str) -> None:
     """Change what EC2 says, without any hook."""
     state = instance(instance_id)._state

@@ -105,6 +105,7 @@ def status(world: World) -> dict[str, Any]:
         "aws_faults": _aws_faults(world),
         "record": _plain(cloud.record(PAIR)),
         "address": cloud.address_of(world.allocation),
+        "unimplemented": list(world.endpoint.unimplemented),
         "overlaps": world.journal()["overlaps"],
     }
 

@@ -41,6 +41,26 @@ def _read(pid: int, name: str) -> bytes:
         return b""
 
 
+def _environment(pid: int) -> bytes:
+    """A process's environment, each entry between zero bytes. While it executes a new program there is none to be
+    seen for a moment: it is looked at again, or it would slip through."""
+    for _ in range(5):
+        data = _read(pid, "environ")
+        if data or state_of(pid) in ENDED or not _program(pid):
+            break
+        time.sleep(0.001)
+    return b"\0" + data + b"\0"
+
+
+def _program(pid: int) -> bool:
+    """Whether it runs a program that may be read: the kernel's own threads do not."""
+    try:
+        os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
+    return os.access(f"/proc/{pid}/environ", os.R_OK)
+
+
 def state_of(pid: int) -> bytes:
     """The kernel's letter for a process; X when there is none."""
     fields = _read(pid, "stat").rpartition(b")")[2].split()
@@ -64,7 +84,7 @@ def _select(wanted: Callable[[int], bool]) -> list[int]:
 def with_environment(variable: str, value: str, prefix: bool = False) -> list[int]:
     """Live processes (not this one) whose environment has that variable with that value, or with one so beginning."""
     entry = f"\0{variable}={value}".encode() + (b"" if prefix else b"\0")
-    return _select(lambda pid: entry in b"\0" + _read(pid, "environ") + b"\0")
+    return _select(lambda pid: entry in _environment(pid))
 
 
 def find(state: str, node: str) -> list[int]:
@@ -74,7 +94,7 @@ def find(state: str, node: str) -> list[int]:
     programs = tuple(os.path.join(root, program).encode() for program in _PROGRAMS)
 
     def wanted(pid: int) -> bool:
-        if entry in b"\0" + _read(pid, "environ") + b"\0":
+        if entry in _environment(pid):
             return True
         return any(word.startswith(programs) for word in command(pid)[:4])
 

@@ -102,8 +102,8 @@ class World:
             if self.baseline_items is None:
                 raise SandboxError("the sandbox is not complete yet: nothing to go back to")
             self._settle()
-            faults.calm(self)
-            self.endpoint.faults.partitioned.clear()
+            self.endpoint.faults.clear()
+            self.endpoint.replicas.clear()
             for node in list(self.nodes.values()):
                 if node.clone_of is not None:
                     self.remove_clone(node)
@@ -117,7 +117,7 @@ class World:
             self.cloud.restore(self.baseline_items)
             self.cloud.associate(self.allocation, self.nodes[NAMES[0]].instance_id)
             for node in self.nodes.values():
-                cloud.set_state(node.instance_id, "running")
+                cloud.renew(node.instance_id)
                 self.alive(node, alone=False)
             self.start_product()
             self.resets += 1

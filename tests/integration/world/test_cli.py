@@ -53,6 +53,9 @@ def fake_deploy(layout: Layout, env: dict[str, str]) -> None:
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pair", "item")],
         BillingMode="PAY_PER_REQUEST",
     )
+    dynamodb.get_waiter("table_exists").wait(
+        TableName="hotstandby", WaiterConfig={"Delay": 0.1, "MaxAttempts": 50}
+    )
     texts = {"pair": "hub-sandbox", "item": "record", "state": "steady", "active": "hub-a"}
     item = {**{name: {"S": value} for name, value in texts.items()}, "epoch": {"N": "1"}}
     dynamodb.put_item(TableName="hotstandby", Item=item)

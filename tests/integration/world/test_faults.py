@@ -63,7 +63,8 @@ def client(service: str, endpoint: Endpoint) -> Any:
 
 
 def _table(endpoint: Endpoint) -> None:
-    client("dynamodb", endpoint).create_table(
+    dynamodb = client("dynamodb", endpoint)
+    dynamodb.create_table(
         TableName=cloud.TABLE,
         KeySchema=[
             {"AttributeName": "pair", "KeyType": "HASH"},
@@ -71,6 +72,9 @@ def _table(endpoint: Endpoint) -> None:
         ],
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pair", "item")],
         BillingMode="PAY_PER_REQUEST",
+    )
+    dynamodb.get_waiter("table_exists").wait(
+        TableName=cloud.TABLE, WaiterConfig={"Delay": 0.1, "MaxAttempts": 50}
     )
 
 
