@@ -236,6 +236,8 @@ def entry() -> NoReturn:
         code = main()
     except Terminated:
         pass  # ended before there was anything to tell
+    except SystemExit as done:  # --help
+        code = done.code if isinstance(done.code, int) else 0
     finally:
         try:
             sys.stdout.flush()
