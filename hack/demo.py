@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 STEP_TEXT = {
     "acquire": "takes the record, so that nobody else moves",
-    "confirm": "asks whether the active node is really down",
-    "eligible": "asks whether the standby can take over",
+    "confirm": "asks the active node how it is",
+    "eligible": "asks the standby whether it can take over",
     "withdraw": "withdraws the permission: nobody may run",
     "stop": "stops the old side and proves it",
     "fence": "switches the old node off and proves it",
