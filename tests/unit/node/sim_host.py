@@ -133,7 +133,12 @@ class Machine:
         pid = self.pid()
         task = Task(pid, 1, name, wake=self.now, freeze_at=freeze_at)
         host = SimHost(self, task)
-        guard = Guard(self.config, host, product_for(self.config.pair, self.config.node.name, host), SimStore(self, host))
+        guard = Guard(
+            self.config,
+            host,
+            product_for(self.config.pair, self.config.node.name, host),
+            SimStore(self, host),
+        )
 
         def body() -> None:
             task.go.acquire()
@@ -239,7 +244,9 @@ class Machine:
             job.events = self._start()
         else:
             pids = list(self.daemons)
-            job.events = [(self.now + (0.05 if self.stop_ignored else self.stop_seconds), lambda: self._stop(pids))]
+            job.events = [
+                (self.now + (0.05 if self.stop_ignored else self.stop_seconds), lambda: self._stop(pids))
+            ]
         self.jobs.append(job)
         return job
 
@@ -305,7 +312,9 @@ class SimStore:
     def beat(self, node: str, instance_id: str, boot_id: str, epoch: int, state: str) -> None:
         """Write one."""
         self.host.step("beat")
-        self.machine.beats[node] = Heartbeat(node, instance_id, boot_id, epoch, state, str(self.machine.now), None)
+        self.machine.beats[node] = Heartbeat(
+            node, instance_id, boot_id, epoch, state, str(self.machine.now), None
+        )
 
 
 class SimHost:

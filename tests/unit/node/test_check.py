@@ -192,7 +192,12 @@ def test_look_tells_everything() -> None:
     machine = other(Machine())
     outcome = machine.do(lambda guard: look.look(guard, A, 20))
     detail = outcome.detail
-    assert (outcome.state, outcome.code, detail["record_epoch"], detail["record_active"]) == ("stopped", 3, 7, "hub-b")
+    assert (outcome.state, outcome.code, detail["record_epoch"], detail["record_active"]) == (
+        "stopped",
+        3,
+        7,
+        "hub-b",
+    )
     assert detail["eligible"] == {
         "installed": True, "autostart": None, "mounted": True, "marker": "hub-prod", "free": 1 << 30,
         "config_pair": "hub-prod",

@@ -10,8 +10,16 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.products.base import Process, ProductError, Ran
-from ansible_collections.hotstandby.ops.plugins.module_utils.products.hub import Hub, explain_status, judge_status
-from ansible_collections.hotstandby.ops.plugins.module_utils.products.systemd import Systemd, judge_unit, parse_show
+from ansible_collections.hotstandby.ops.plugins.module_utils.products.hub import (
+    Hub,
+    explain_status,
+    judge_status,
+)
+from ansible_collections.hotstandby.ops.plugins.module_utils.products.systemd import (
+    Systemd,
+    judge_unit,
+    parse_show,
+)
 
 
 class Runner:
@@ -109,7 +117,9 @@ def test_what_counts_as_a_process_of_the_product() -> None:
     hub = Hub("/opt/hub/bin/", "/shared/etc", Runner(*ours, *others))
     assert [item.pid for item in hub.leftovers()] == [1, 2, 3, 4, 5]
     assert hub.stopping()
-    assert not Hub("/opt/hub/bin", "/e", Runner(process(13, "/usr/bin/hubstop", "/usr/bin/hubstop"))).stopping()
+    assert not Hub(
+        "/opt/hub/bin", "/e", Runner(process(13, "/usr/bin/hubstop", "/usr/bin/hubstop"))
+    ).stopping()
 
 
 def shown(active: str, sub: str = "x", load: str = "loaded", **more: str) -> dict[str, str]:
@@ -141,12 +151,16 @@ def test_show_is_parsed_by_its_first_equals_sign() -> None:
 
 
 def show(active: str, group: str = "", enabled: str = "disabled") -> Ran:
-    text = f"LoadState=loaded\nActiveState={active}\nSubState=x\nControlGroup={group}\nUnitFileState={enabled}\n"
+    text = (
+        f"LoadState=loaded\nActiveState={active}\nSubState=x\nControlGroup={group}\nUnitFileState={enabled}\n"
+    )
     return Ran(0, text, 0.1)
 
 
 def test_unit_leftovers_are_those_of_the_control_group() -> None:
-    runner = Runner(process(1, "/x"), process(2, "/y"), groups={"/system.slice/web.service": [1], "/a/b": [2, 9]})
+    runner = Runner(
+        process(1, "/x"), process(2, "/y"), groups={"/system.slice/web.service": [1], "/a/b": [2, 9]}
+    )
     unit = Systemd("web.service", runner)
     runner.answer = show("inactive")
     assert [item.pid for item in unit.leftovers()] == [1] and unit.status(5).state == "stopped"

@@ -98,10 +98,13 @@ def test_no_child_inherits_the_lock(tmp_path: Path, spawn: Any) -> None:
 
 
 def test_ending_a_start_ends_what_it_began_but_not_what_left_its_group(tmp_path: Path, spawn: Any) -> None:
-    code = HOLD + f"""
+    code = (
+        HOLD
+        + f"""
 host.run(["/bin/sh", "-c", "setsid sleep 61 & sleep 62"], 60, group="own") if len(sys.argv) > 1 else None
 # {tmp_path}
 """
+    )
     process = spawn(code, str(tmp_path))
 
     def sleeping(seconds: str) -> list[int]:
@@ -249,7 +252,10 @@ class _Metadata(BaseHTTPRequestHandler):
         self._say("TOKEN" if self.headers.get("X-aws-ec2-metadata-token-ttl-seconds") else "", 200)
 
     def do_GET(self) -> None:
-        good = self.headers.get("X-aws-ec2-metadata-token") == "TOKEN" and self.path == "/latest/meta-data/instance-id"
+        good = (
+            self.headers.get("X-aws-ec2-metadata-token") == "TOKEN"
+            and self.path == "/latest/meta-data/instance-id"
+        )
         self._say(type(self).answer, 200 if good else 401)
 
     def _say(self, text: str, status: int) -> None:

@@ -112,7 +112,14 @@ def test_a_repeated_start_is_well_and_orders_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "seen", "starts"),
-    [(ORDER, 7, False), (ORDER, 6, True), (PERSON, 7, True), (BOOT, 7, False), (BOOT, 6, False), (ASK, 7, False)],
+    [
+        (ORDER, 7, False),
+        (ORDER, 6, True),
+        (PERSON, 7, True),
+        (BOOT, 7, False),
+        (BOOT, 6, False),
+        (ASK, 7, False),
+    ],
 )
 def test_held_ends_with_a_person_or_a_new_epoch_only(asked: Asked, seen: int, starts: bool) -> None:
     machine = Machine()

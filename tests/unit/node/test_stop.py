@@ -192,7 +192,9 @@ def test_a_person_stop_waits_sets_held_and_no_floor() -> None:
     machine.run()
     assert start.result.state == "running" and task.result.state == "stopped"
     held = json.loads(machine.memory("held") or "")
-    assert (held["by"], held["reason"]) == ("ann", "patch") and held["time"] and machine.memory("floor") is None
+    assert (
+        (held["by"], held["reason"]) == ("ann", "patch") and held["time"] and machine.memory("floor") is None
+    )
 
 
 def test_a_slow_stop_is_told_as_such_and_goes_on() -> None:
@@ -211,7 +213,9 @@ def test_force_does_not_wait_for_a_normal_stop() -> None:
     machine.stop_seconds = 100
     stop(machine, limit=20)
     machine.stop_seconds = 1
-    assert stop(machine, limit=20, mode="force").state == "unknown"  # the first hubstop still runs: no proof yet
+    assert (
+        stop(machine, limit=20, mode="force").state == "unknown"
+    )  # the first hubstop still runs: no proof yet
     machine.jobs.clear()
     assert stop(machine, limit=20, mode="force").state == "stopped"
 
@@ -295,7 +299,9 @@ def test_whatever_the_order_a_proven_stop_is_final(seed: int) -> None:
         for task in starts:
             if task.frozen and dice.random() < 0.02:
                 machine.thaw(task)
-        for task in [task for task in stops if task.done and task.error is None and task.result.state == "stopped"]:
+        for task in [
+            task for task in stops if task.done and task.error is None and task.result.state == "stopped"
+        ]:
             proven = True
             assert task.result.code == 0
         assert not (proven and machine.runs), "it runs after a proven stop"
