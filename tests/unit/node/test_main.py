@@ -18,7 +18,7 @@ import boto3
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.answer import Answer, parse_answer
 
-from tests.unit.node.sim_host import A
+from tests.unit.node.sim_machine import A
 
 
 def ssm(

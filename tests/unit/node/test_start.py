@@ -20,7 +20,8 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.record import (
     SchemaMismatch,
 )
 
-from tests.unit.node.sim_host import A, B, FOLDER, SHARED, Machine
+from tests.unit.node.sim_host import FOLDER, SHARED
+from tests.unit.node.sim_machine import A, B, Machine
 
 ORDER = Asked(rules.ORDER, 7)
 PERSON, BOOT, OATH, ASK = Asked(rules.PERSON), Asked(rules.BOOT), Asked(rules.OATH), Asked(rules.ASK)

@@ -16,7 +16,8 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.node.host import Te
 from ansible_collections.hotstandby.ops.plugins.module_utils.node.rules import Asked
 from ansible_collections.hotstandby.ops.plugins.module_utils.products.base import Process
 
-from tests.unit.node.sim_host import EXE, FOLDER, Killed, Machine, Task
+from tests.unit.node.sim_host import EXE, FOLDER, Killed, Task
+from tests.unit.node.sim_machine import Machine
 
 LOCK = f"{FOLDER}/lock"
 
