@@ -28,6 +28,16 @@ class PairError(ValueError):
 Check = Callable[[str, Any], Any]
 
 
+def shown(value: Any) -> str:
+    """A value as a part of one line: printable, and cut when it is long."""
+    try:
+        said = str(value)
+    except ValueError:  # Python prints no number of more than some thousand digits
+        said = "a huge number"
+    said = "".join(char if char.isprintable() else "?" for char in said)
+    return said if len(said) <= 80 else f"{said[:77]}..."
+
+
 def text(pattern: str, what: str) -> Check:
     compiled = re.compile(pattern)
 
@@ -37,7 +47,7 @@ def text(pattern: str, what: str) -> Check:
         if not value:
             raise PairError(f"{key}: must not be empty")
         if not compiled.fullmatch(value):
-            raise PairError(f"{key}: '{value}' is not {what}")
+            raise PairError(f"{key}: '{shown(value)}' is not {what}")
         return value
 
     return check
@@ -57,10 +67,10 @@ def integer(low: int, high: int) -> Check:
         if isinstance(value, bool) or not isinstance(value, int):
             raise PairError(
                 f"{key}: must be a whole number, not {kind_of(value)}"
-                + (f" ('{value}')" if isinstance(value, str) else "")
+                + (f" ('{shown(value)}')" if isinstance(value, str) else "")
             )
         if not low <= value <= high:
-            raise PairError(f"{key}: {value} is outside {low} to {high}")
+            raise PairError(f"{key}: {shown(value)} is outside {low} to {high}")
         return value
 
     return check
@@ -71,7 +81,7 @@ def number(low: float, high: float) -> Check:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise PairError(f"{key}: must be a number of seconds, not {kind_of(value)}")
         if not low <= value <= high:
-            raise PairError(f"{key}: {value} is outside {low:g} to {high:g}")
+            raise PairError(f"{key}: {shown(value)} is outside {low:g} to {high:g}")
         return float(value)
 
     return check
@@ -81,7 +91,7 @@ def choice(*values: str) -> Check:
     def check(key: str, value: Any) -> str:
         # YAML 1.1 reads a bare none/off as another type; only text is accepted
         if value not in values or not isinstance(value, str):
-            raise PairError(f"{key}: '{value}' is not one of {', '.join(values)}")
+            raise PairError(f"{key}: '{shown(value)}' is not one of {', '.join(values)}")
         return value
 
     return check
@@ -90,7 +100,7 @@ def choice(*values: str) -> Check:
 def path(key: str, value: Any) -> str:
     found = text(r"/[^\x00-\x1f]*", "an absolute path")(key, value)
     if ".." in found.split("/"):
-        raise PairError(f"{key}: '{found}' must not contain '..'")
+        raise PairError(f"{key}: '{shown(found)}' must not contain '..'")
     return str(found)
 
 
@@ -108,7 +118,7 @@ def size(key: str, value: Any) -> int:
         return value
     match = re.fullmatch(r"([0-9]{1,12}) ?([KMGT]iB|[KMG]B|B)?", value) if isinstance(value, str) else None
     if not match:
-        raise PairError(f"{key}: '{value}' is not a size such as 1GiB or 500MiB")
+        raise PairError(f"{key}: '{shown(value)}' is not a size such as 1GiB or 500MiB")
     return int(match.group(1)) * _UNITS[match.group(2) or "B"]
 
 
@@ -125,7 +135,7 @@ def mapping(
     for name in value:
         if name not in required and name not in optional:
             known = ", ".join(sorted([*required, *optional]))
-            raise PairError(f"{key}.{name}: unknown key (known: {known})")
+            raise PairError(f"{key}.{shown(name)}: unknown key (known: {known})")
     for name in required:
         if name not in value:
             raise PairError(f"{key}.{name}: is missing")

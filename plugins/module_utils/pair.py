@@ -214,7 +214,7 @@ def _stop(key: str, value: Any) -> StopPolicy:
 
 
 def _requeue(key: str, value: Any) -> dict[str, Any]:
-    anything = text(r"[^\x00-\x1f]+", "text on one line")
+    anything = text(r"[^\x00-\x1f\x7f\x85\u2028\u2029]+", "text on one line")
     bucket = text(r"[a-z0-9][a-z0-9.-]{1,62}", "a bucket name")
     return mapping(
         key,
@@ -247,6 +247,22 @@ def _nodes(service: str) -> Check:
         return (first, second)
 
     return check
+
+
+def _reachable(nodes: tuple[Node, Node], fencing: Fencing, redirect: tuple[Mapping[str, Any], ...]) -> None:
+    """EC2 neither stops a machine outside of it nor leads an address to one."""
+    for node in nodes:
+        if not node.instance_id.startswith("mi-"):
+            continue
+        if fencing.method == "ec2_stop":
+            raise PairError(
+                f"{ROOT}.fencing.method: 'ec2_stop' cannot stop {node.instance_id} ({node.name}): choose command or none"
+            )
+        for index, entry in enumerate(redirect):
+            if entry["kind"] == "elastic_ip":
+                raise PairError(
+                    f"{ROOT}.redirect[{index}].kind: 'elastic_ip' cannot lead to {node.instance_id} ({node.name})"
+                )
 
 
 def parse_pair(raw: object) -> PairSpec:
@@ -301,6 +317,9 @@ def parse_pair(raw: object) -> PairSpec:
                 raise PairError(
                     f"{ROOT}.product.{need}: is missing, and {ROOT}.nodes[{index}].product does not give it either"
                 )
+    fencing = given.get("fencing", Fencing())
+    redirect = given.get("redirect", ())
+    _reachable(nodes, fencing, redirect)
     timeouts = {**({"confirm": 5} if profile == "fast" else {}), **given.get("timeouts", {})}
     return PairSpec(
         name=given["name"],
@@ -310,8 +329,8 @@ def parse_pair(raw: object) -> PairSpec:
         product=product,
         nodes=nodes,
         shared=given.get("shared"),
-        fencing=given.get("fencing", Fencing()),
-        redirect=given.get("redirect", ()),
+        fencing=fencing,
+        redirect=redirect,
         probe=given.get("probe"),
         timeouts=Timeouts(**timeouts),
         stop=given.get("stop", StopPolicy()),
