@@ -195,7 +195,7 @@ def must_fence(node: str, record: Optional[Record], memory: Memory) -> Decision:
         return Decision("record_unreadable", "the record was not read: no reason to stop anything")
     if memory.trouble:
         return Decision("state_unreadable", memory.trouble)
-    if record.active is None or record.active == node or record.active not in record.nodes:
+    if record.active == node or record.active not in record.nodes:
         return Decision("not_other", f"the record names '{record.active or 'nobody'}'")
     if record.state == "broken":
         return Decision("not_other", "the record is broken")

@@ -30,7 +30,7 @@ case "$1" in
   read -r pid 2>/dev/null < "$here/pid" && kill -0 "$pid" 2>/dev/null && exit 0
   exit 240 ;;
 -start)
-  [ -f "$here/slow" ] && sleep 66
+  [ -f "$here/slow" ] && sleep "66.$(cat "$here/slow")"
   setsid "$here/hubd" > /dev/null 2>&1 < /dev/null &
   echo $! > "$here/pid"
   exit 0 ;;

@@ -97,7 +97,7 @@ def test_without_boto3_status_and_stop_work_and_start_refuses(node: Any) -> None
 
 
 def test_a_start_in_the_way_is_ended_with_its_product(node: Any) -> None:
-    (node.exe / "slow").touch()
+    (node.exe / "slow").write_text(str(os.getpid()))
     start = node.begin(*ssm("start", "7", timeout="60"))
     lock = node.folder / "lock"
     end = time.monotonic() + 10
@@ -116,7 +116,7 @@ def _sleeping() -> list[str]:
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if Path(f"/proc/{name}/cmdline").read_bytes() == b"sleep\x0066\0":
+            if Path(f"/proc/{name}/cmdline").read_bytes() == f"sleep\x0066.{os.getpid()}\0".encode():
                 found.append(name)
         except OSError:
             continue
@@ -124,7 +124,7 @@ def _sleeping() -> list[str]:
 
 
 def test_a_signal_during_a_start_answers_unknown_and_leaves_no_lock(node: Any) -> None:
-    (node.exe / "slow").touch()
+    (node.exe / "slow").write_text(str(os.getpid()))
     start = node.begin(*ssm("start", "7", timeout="60"))
     end = time.monotonic() + 10
     while not _sleeping():

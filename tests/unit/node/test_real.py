@@ -27,6 +27,9 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.node.state import S
 from ansible_collections.hotstandby.ops.plugins.module_utils.products.base import ProductError
 
 BASE = "ansible_collections.hotstandby.ops.plugins.module_utils.node"
+# seconds that no other run of these tests sleeps, so that its processes are told apart
+UNIQUE = f".{os.getpid()}"
+
 HOLD = f"""
 import sys, time
 from {BASE}.real import RealHost
@@ -101,14 +104,14 @@ def test_ending_a_start_ends_what_it_began_but_not_what_left_its_group(tmp_path:
     code = (
         HOLD
         + f"""
-host.run(["/bin/sh", "-c", "setsid sleep 61 & sleep 62"], 60, group="own") if len(sys.argv) > 1 else None
+host.run(["/bin/sh", "-c", "setsid sleep 61{UNIQUE} & sleep 62{UNIQUE}"], 60, group="own") if len(sys.argv) > 1 else None
 # {tmp_path}
 """
     )
     process = spawn(code, str(tmp_path))
 
     def sleeping(seconds: str) -> list[int]:
-        return [item.pid for item in proc.live() if item.argv == ("sleep", seconds)]
+        return [item.pid for item in proc.live() if item.argv == ("sleep", seconds + UNIQUE)]
 
     assert until(lambda: sleeping("61") and sleeping("62"))
     daemon = sleeping("61")
@@ -184,14 +187,14 @@ def test_the_floor_is_never_lowered_on_disk(tmp_path: Path) -> None:
 
 
 def test_a_command_is_ended_at_its_limit_with_what_it_began() -> None:
-    ran = proc.run(["/bin/sh", "-c", "echo here; sleep 63 & sleep 63"], 0.3)
+    ran = proc.run(["/bin/sh", "-c", f"echo here; sleep 63{UNIQUE} & sleep 63{UNIQUE}"], 0.3)
     assert ran.rc is None and not ran.left and ran.said == "here"
-    assert until(lambda: not [item for item in proc.live() if item.argv == ("sleep", "63")])
+    assert until(lambda: not [item for item in proc.live() if item.argv == ("sleep", f"63{UNIQUE}")])
 
 
 def test_a_command_can_be_left_to_go_on() -> None:
-    ran = proc.run(["sleep", "64"], 0.2, group="left")
-    left = [item.pid for item in proc.live() if item.argv == ("sleep", "64")]
+    ran = proc.run(["sleep", f"64{UNIQUE}"], 0.2, group="left")
+    left = [item.pid for item in proc.live() if item.argv == ("sleep", f"64{UNIQUE}")]
     for pid in left:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -200,9 +203,9 @@ def test_a_command_can_be_left_to_go_on() -> None:
 
 def test_a_daemon_that_keeps_its_output_open_does_not_hold_us_up() -> None:
     begun = time.monotonic()
-    ran = proc.run(["/bin/sh", "-c", "setsid sleep 65 & echo up"], 10)
+    ran = proc.run(["/bin/sh", "-c", f"setsid sleep 65{UNIQUE} & echo up"], 10)
     for item in proc.live():
-        if item.argv == ("sleep", "65"):
+        if item.argv == ("sleep", f"65{UNIQUE}"):
             os.kill(item.pid, signal.SIGKILL)
     assert ran.rc == 0 and ran.said == "up" and time.monotonic() - begun < 5
 

@@ -25,6 +25,7 @@ from tests.unit.node.sim_machine import A, B, Machine
 
 ORDER = Asked(rules.ORDER, 7)
 PERSON, BOOT, OATH, ASK = Asked(rules.PERSON), Asked(rules.BOOT), Asked(rules.OATH), Asked(rules.ASK)
+LOCK = f"{FOLDER}/lock"
 HELD = json.dumps({"by": "ann", "reason": "patch", "time": 1})
 
 
@@ -198,9 +199,21 @@ def test_may_start_yields_to_a_start_under_oath_only_while_it_works() -> None:
     machine.run(5)
     assert oath.frozen
     assert machine.do(lambda guard: guard.may_start(ASK)).code == 0
+    name = machine.files[LOCK]
+    held = machine.locks.pop(LOCK)
+    assert machine.do(lambda guard: guard.may_start(ASK)).code == 5  # a name alone is no lock
+    machine.locks[LOCK], machine.files[LOCK] = held, name
     machine.thaw(oath)
     machine.run()
     assert machine.do(lambda guard: guard.may_start(ASK)).code == 5
+
+
+def test_may_start_yields_to_no_other_start() -> None:
+    machine = Machine()
+    task = machine.begin(lambda guard: guard.start(ORDER, 60), freeze_at="run hubcluster -start")
+    machine.run(5)
+    machine.record = RecordUnreadable("gone")
+    assert task.frozen and code(machine.do(lambda guard: guard.may_start(ASK))) == "record_unreadable"
 
 
 def test_a_stop_under_way_is_waited_for_although_the_product_says_running() -> None:

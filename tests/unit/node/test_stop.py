@@ -38,13 +38,17 @@ def starting(machine: Machine, at: str, epoch: int | None = 7) -> Task:
     task = machine.begin(lambda guard: guard.start(Asked(who, epoch), 60), "start", freeze_at=at)
     machine.run(30)
     assert task.frozen
+    # it leads its own group, so that ending the group ends what it began
+    assert at == "sign" or json.loads(machine.files[LOCK])["pgid"] == task.pid
     return task
 
 
 def test_a_stop_is_proven_and_raises_the_floor() -> None:
     machine = running()
+    began = machine.now
     outcome = stop(machine)
     assert (outcome.state, outcome.code) == ("stopped", 0) and not machine.runs
+    assert machine.now - began < machine.stop_seconds + 1
     assert machine.memory("floor") == "7" and machine.memory("held") is None and machine.memory("lock") == ""
     assert "no process" in outcome.detail["proof"] and outcome.detail["still_stopping"] is False
 
