@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -84,8 +85,8 @@ class Enrolment:
         for name, answer in answers.items():
             if answer.state not in ("running", "stopped"):
                 raise EnrollError(f"{name} cannot tell whether the service runs there: {said(answer)}")
-            found: dict[str, Any] = dict(answer.detail.get("eligible") or {})
-            marker = found.get("marker")
+            found = answer.detail.get("eligible")
+            marker = found.get("marker") if isinstance(found, Mapping) else None
             if self.pair.shared is not None and marker not in (None, "", self.pair.name):
                 raise EnrollError(
                     f"the shared folder on {name} belongs to pair '{marker}', not to '{self.pair.name}'"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
@@ -135,7 +136,8 @@ def ineligible(pair: PairSpec, name: str, reply: Reply) -> Optional[str]:
     """Why the standby cannot take over, or None. `reply` is its answer to `look`."""
     if isinstance(reply, NoAnswer):
         return f"{name} gives no answer: {reply.why}"
-    found: dict[str, Any] = dict(reply.detail.get("eligible") or {})
+    told = reply.detail.get("eligible")
+    found: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     if reply.state == "running":
         return f"the service already runs on {name}, which is not the active node: stop it there first"
     if reply.state != "stopped":
