@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import re
 import sys
 import syslog
@@ -256,7 +257,10 @@ class RealHost:
         for name in ("SUDO_USER", "LOGNAME", "USER"):
             if os.environ.get(name):
                 return os.environ[name]
-        return f"uid {os.getuid()}"
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return f"uid {os.getuid()}"
 
     def log(self, text: str) -> None:
         line = " ".join(text.split())
