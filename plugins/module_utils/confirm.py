@@ -12,7 +12,7 @@ from .answer import Answer, NoAnswer, Reply
 from .evidence import UNKNOWN, Ask, Evidence, Signals, Verdict, ineligible, judge
 from .health import heartbeat_evidence
 from .lease import Holder
-from .move import Ended, Request, check_restored, command
+from .move import Ended, Request, check_restored, command, in_flight
 from .pair import PairSpec
 from .ports import Ports
 from .record import Record, StoreError
@@ -110,8 +110,7 @@ def confirm(
     pair: PairSpec, ports: Ports, holder: Holder, request: Request, record: Record, replies: dict[str, Reply]
 ) -> str:
     """Whether the move may go on; returns why. Raises Ended when it may not."""
-    move = record.move
-    assert move is not None
+    move = in_flight(record)
     check_restored(record, replies)
     if move.kind == "recovery":
         return "nobody is named; both nodes will be proven stopped"
@@ -150,8 +149,7 @@ def confirm(
 
 def eligible(pair: PairSpec, ports: Ports, record: Record, replies: dict[str, Reply]) -> str:
     """Whether the target can take over; returns what was found. Raises Ended(refused) when it cannot."""
-    move = record.move
-    assert move is not None
+    move = in_flight(record)
     reply = replies[move.target]
     if move.kind == "recovery" and isinstance(reply, Answer) and reply.state != "stopped":
         # it is stopped and proven before anything is granted

@@ -41,11 +41,9 @@ class Holding(Protocol):
 
     def ready(self) -> None:
         """Called before each call that changes something."""
-        ...
 
     def pause(self, seconds: float) -> None:
         """Wait, keeping the lease."""
-        ...
 
 
 Late = Callable[[], Optional[str]]
@@ -56,11 +54,9 @@ class Fence(Protocol):
 
     def can_work(self, node: Node) -> Evidence:
         """Whether fencing this node could succeed; asked without changing anything."""
-        ...
 
     def off(self, node: Node, holding: Holding, clock: Clock, late: Late) -> Fenced:
         """Power the node off and prove it. `late` may bring another proof meanwhile."""
-        ...
 
 
 def instance_state(client: Any, instance_id: str) -> Evidence:

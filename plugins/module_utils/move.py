@@ -106,6 +106,13 @@ class Journal:
         return (*self.before, *self.steps)[-limit:]
 
 
+def in_flight(record: Record) -> Move:
+    """The move of a record that has one."""
+    if record.move is None:
+        raise AssertionError("a step runs without a move")
+    return record.move
+
+
 def command(playbook: str, **extra: str) -> str:
     """The exact command to type next."""
     words = "".join(f" -e {key}={value}" for key, value in extra.items())

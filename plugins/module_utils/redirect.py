@@ -23,11 +23,9 @@ class Redirect(Protocol):
 
     def points_to(self, node: Node) -> Evidence:
         """Whether clients are led to this node now."""
-        ...
 
     def point_to(self, node: Node) -> None:
         """Lead clients to this node. Raises whatever the call raises."""
-        ...
 
 
 class ElasticIp:

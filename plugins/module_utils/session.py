@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 from .lease import Holder, LeaseHeld, LeaseLost
-from .move import Ended, Journal, Request, Result
+from .move import Ended, Journal, Request, Result, in_flight
 from .pair import PairSpec
 from .ports import Ports
 from .record import Move, Record, StoreError
@@ -49,10 +49,7 @@ class Session:
     @property
     def move(self) -> Move:
         """The move in flight."""
-        move = self.record.move
-        if move is None:
-            raise AssertionError("a step runs without a move")
-        return move
+        return in_flight(self.record)
 
     @property
     def withdrawn(self) -> bool:

@@ -45,6 +45,7 @@ class Rig:
         self.state = state
         self.info: dict[str, Any] = self._sandbox("up", *options)
         self.names = list(self.info["nodes"])
+        self._seen = 0
 
     def _sandbox(self, *words: str) -> dict[str, Any]:
         done = subprocess.run(
@@ -120,7 +121,9 @@ class Rig:
         """The record item as it stands, typed as DynamoDB has it."""
         pair = self.info["pair"]
         got = self.client("dynamodb").get_item(
-            TableName=pair["table"], Key={"pair": {"S": pair["name"]}, "item": {"S": "record"}}, ConsistentRead=True
+            TableName=pair["table"],
+            Key={"pair": {"S": pair["name"]}, "item": {"S": "record"}},
+            ConsistentRead=True,
         )
         item: dict[str, Any] = got["Item"]
         return item
@@ -139,6 +142,10 @@ class Rig:
 
     def clear_calls(self) -> None:
         self._seen = len(self.calls())
+
+    def fresh_calls(self) -> list[dict[str, Any]]:
+        """The operator's calls since `clear_calls`."""
+        return self.calls()[self._seen :]
 
     def answering(self) -> list[str]:
         """The nodes whose agent SSM lists as online."""
@@ -172,7 +179,7 @@ class Rig:
     def running(self) -> list[str]:
         """The nodes on which the product runs, from the world's own truth."""
         found = self.status()["nodes"]
-        return [name for name in self.names if found[name]["running"]]
+        return [name for name in self.names if found[name]["product"]]
 
     def until(self, what: Any, seconds: float = 20.0) -> None:
         """Wait until `what()` holds."""
