@@ -144,6 +144,8 @@ def ineligible(pair: PairSpec, name: str, reply: Reply) -> Optional[str]:
         return f"{name} cannot tell that the service is stopped there ({reply.state}: {reply.message})"
     if reply.detail.get("processes"):
         return f"processes of the service are left on {name}"
+    if reply.detail.get("record") in ("unreadable", "missing"):
+        return f"{name} cannot read the record, and would refuse to start: {reply.detail.get('record_why') or 'no reason'}"
     if found.get("installed") is not True:
         return f"the product is not installed on {name}"
     if found.get("autostart") is True:

@@ -20,7 +20,7 @@ DONE = frozenset({"Success", "Cancelled", "TimedOut", "Failed"})
 ERROR_MARK = "----------ERROR-------"  # where ListCommandInvocations appends standard error
 DELIVERY = 30  # seconds; the least that SSM takes
 GRACE = 2.0  # seconds in which SSM resolves Targets; a node missing after that is not registered
-PACE = (0.1, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75)  # seconds between polls, then one second
+PACE = (0.12, 0.08, 0.08, 0.1, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75)  # seconds between polls, then one second
 
 
 class CommandError(Exception):

@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Optional
 
 from .clients import error_code, explain, is_passing
@@ -93,6 +92,8 @@ class RecordStore:
         response: dict[str, Any] = getattr(self._client, method)(TableName=self.table, **arguments)
         header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if header:
+            from email.utils import parsedate_to_datetime  # slow to load, and `hotstandby stop` needs no store
+
             try:
                 self._seen = (parsedate_to_datetime(header).timestamp(), self._monotonic())
             except (TypeError, ValueError):
