@@ -120,6 +120,7 @@ host.run(["/bin/sh", "-c", "setsid sleep 61{UNIQUE} & sleep 62{UNIQUE}"], 60, gr
         holder = State(host, str(tmp_path), "p").holder()
         assert holder is not None
         os.kill(process.pid, signal.SIGSTOP)  # even frozen
+        assert until(lambda: ") T " in Path(f"/proc/{process.pid}/stat").read_text())
         host.end(holder.pid, holder.pgid, force=False)
         assert not until(lambda: process.poll() is not None, 0.3)
         host.end(holder.pid, holder.pgid, force=True)
