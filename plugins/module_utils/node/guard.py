@@ -20,7 +20,7 @@ from .state import MARKER, State
 
 POLL = 0.1  # seconds between two looks at the lock
 KNOW = 2.0  # seconds a start gets to tell its epoch before a stop ends it all the same
-PATIENCE = 3.0  # seconds between SIGTERM and SIGKILL
+PATIENCE = 2.0  # seconds between SIGTERM and SIGKILL
 FOLDER = 10.0  # seconds the shared folder gets to answer; a dead NFS server never does
 BOOT_LIMIT = 600.0  # seconds that boot waits for network and mounts
 BOOT_PAUSE = 5.0
