@@ -99,12 +99,16 @@ def status(guard: Guard, limit: float) -> Outcome:
 def look(guard: Guard, instance_id: Optional[str], limit: float, active: str = "") -> Outcome:
     """Everything a move wants to know of this node, within `limit` seconds.
 
-    `active` is the node that the caller believes active; when that is the other one, and the pair has a probe, it is asked.
+    `active` is the node that the caller believes active; when that is the other one, and the pair has a probe, it is
+    asked. The node that is believed active does not read the record.
     """
     host, pair = guard.host, guard.config.pair
     begun = host.monotonic()
-    # beside the product's status: a table that does not answer must not use up its time
-    reading = host.background(lambda: read_record(guard.store))
+    # beside the product's status: a table that does not answer must not use up its time. Only who may have to start
+    # needs the record, and loading boto3 is most of what a look costs
+    reading: Optional[Pending] = None
+    if active != guard.config.node.name:
+        reading = host.background(lambda: read_record(guard.store))
     probing: Optional[Pending] = None
     if pair.probe is not None and active == guard.config.other.name:
         spec = pair.probe
@@ -114,7 +118,7 @@ def look(guard: Guard, instance_id: Optional[str], limit: float, active: str = "
     eligible = eligibility(guard)
     processes = guard.control.count()
     left = max(1.0, limit - (host.monotonic() - begun))
-    detail = _record_detail(reading, left)
+    detail = {} if reading is None else _record_detail(reading, left)
     answered: Optional[str] = None
     if probing is not None:
         try:

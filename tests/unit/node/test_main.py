@@ -40,8 +40,10 @@ def test_start_look_check_and_stop(node: Any) -> None:
     )
     assert answer["instance_id"] == A and answer["action"] == "start" and len(answer["boot_id"]) == 36
     assert isinstance(parse_answer(json.dumps(answer), "hub-prod", "hub-a", A, "start"), Answer)
-    code, answer = node.run(*ssm("look", active="hub-a"))
+    code, answer = node.run(*ssm("look", active="hub-b"))
     assert (code, answer["state"], answer["detail"]["record_active"]) == (0, "running", "hub-a")
+    code, answer = node.run(*ssm("look", active="hub-a"))
+    assert (code, answer["state"], "record" in answer["detail"]) == (0, "running", False)
     assert answer["detail"]["processes"] == 1 and answer["detail"]["eligible"]["mounted"] is True
     code, answer = node.run("healthcheck")
     assert (code, answer["detail"]["metric"]) == (0, "Unhealthy=0")
