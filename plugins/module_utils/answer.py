@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
+from .checks import shown
+
 SCHEMA = 1
 LIMIT = 2300  # bytes; ListCommandInvocations cuts at 2,500 characters
 STATES = ("running", "stopped", "hung", "unknown")
@@ -64,6 +66,13 @@ def _shrunk(detail: Mapping[str, Any], limit: int) -> dict[str, Any]:
     }
 
 
+def _least(value: Any) -> Any:
+    """A value in at most 120 bytes of JSON."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return "".join(char if " " <= char <= "~" else "?" for char in str(value)[:60])
+
+
 def dump_answer(answer: Answer) -> str:
     """The answer as one ASCII line of at most LIMIT bytes; long texts in `detail` and `held` are cut, then dropped."""
     fields = (
@@ -91,8 +100,12 @@ def dump_answer(answer: Answer) -> str:
     kept = ("refused", "code", "still_stopping", "already")
     whole["detail"] = {
         "message": "detail was too long",
-        **{key: answer.detail[key] for key in kept if key in answer.detail},
+        **{key: _least(answer.detail[key]) for key in kept if key in answer.detail},
     }
+    if answer.held is not None:
+        whole["held"] = {
+            key: _least(answer.held[key]) for key in ("by", "reason", "time") if key in answer.held
+        }
     return json.dumps(whole, separators=(",", ":"))
 
 
@@ -111,19 +124,22 @@ def parse_answer(text: str, pair: str, node: str, instance_id: str, action: str 
         return NoAnswer("it printed nothing", reached=True)
     try:
         raw = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # thousands of brackets are no answer either
         return NoAnswer(f"its last line is not an answer: {line[:80]!r}", reached=True)
     if not isinstance(raw, Mapping):
         return NoAnswer("its last line is not an answer", reached=True)
     if raw.get("schema") != SCHEMA:
         return NoAnswer(
-            f"it speaks schema {raw.get('schema')}, this version speaks {SCHEMA}: run deploy", reached=True
+            f"it speaks schema {shown(raw.get('schema'))}, this version speaks {SCHEMA}: run deploy",
+            reached=True,
         )
     for key, expected in (("pair", pair), ("node", node), ("instance_id", instance_id)):
         if raw.get(key) != expected:
-            return NoAnswer(f"the answer names {key} '{raw.get(key)}', expected '{expected}'", reached=True)
+            return NoAnswer(
+                f"the answer names {key} '{shown(raw.get(key))}', expected '{expected}'", reached=True
+            )
     if action and raw.get("action") != action:
-        return NoAnswer(f"the answer is to '{raw.get('action')}', asked was '{action}'", reached=True)
+        return NoAnswer(f"the answer is to '{shown(raw.get('action'))}', asked was '{action}'", reached=True)
     epoch, held, detail = raw.get("epoch"), raw.get("held"), raw.get("detail")
     numbers = [raw.get("seen"), raw.get("floor"), 0 if epoch is None else epoch]
     if raw.get("state") not in STATES or not all(
