@@ -23,7 +23,7 @@ NUMBERS = itertools.count()
 REGION = "ap-northeast-1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served() -> Iterator[Endpoint]:
     endpoint = Endpoint()
     endpoint.start()
@@ -51,7 +51,7 @@ def endpoint(served: Endpoint) -> Iterator[Endpoint]:
 Clients = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _cached() -> dict[tuple[str, str], Any]:
     return {}
 
