@@ -17,6 +17,9 @@ from .lease import Clock
 from .pair import PairSpec
 
 DONE = frozenset({"Success", "Cancelled", "TimedOut", "Failed"})
+UNDELIVERED = frozenset(
+    {"DeliveryTimedOut", "Undeliverable"}
+)  # no proof that it never ran, but it was not seen to
 ERROR_MARK = "----------ERROR-------"  # where ListCommandInvocations appends standard error
 DELIVERY = 30  # seconds; the least that SSM takes
 GRACE = 2.0  # seconds in which SSM resolves Targets; a node missing after that is not registered
@@ -281,17 +284,20 @@ class Nodes:
         """The node's answer out of an ended invocation, read even when SSM says Failed."""
         node = self._pair.node(name)
         reply = parse_answer(outcome.stdout, self._pair.name, name, node.instance_id, action)
-        if isinstance(reply, Answer) or outcome.status in ("Cancelled", "TimedOut"):
+        if isinstance(reply, Answer):
             return reply
-        try:  # the listing cuts long outputs; the whole one may hold the answer
-            whole = fetch(self._client, outcome.command_id, node.instance_id)
-        except CommandError:
-            whole = None
+        whole = None
+        if outcome.status not in ("Cancelled", "TimedOut"):
+            try:  # the listing cuts long outputs; the whole one may hold the answer
+                whole = fetch(self._client, outcome.command_id, node.instance_id)
+            except CommandError:
+                pass  # then the cut one is all there is
         if whole is not None and whole.stdout:
             reply = parse_answer(whole.stdout, self._pair.name, name, node.instance_id, action)
         if isinstance(reply, NoAnswer):
             said = outcome.stderr.splitlines()[-1][:200] if outcome.stderr else reply.why
-            return NoAnswer(f"SSM says {outcome.status_details}: {said}", reached=True)
+            reached = outcome.status_details not in UNDELIVERED
+            return NoAnswer(f"SSM says {outcome.status_details}: {said}", reached=reached)
         return reply
 
     def ask(
