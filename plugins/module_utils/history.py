@@ -39,7 +39,7 @@ def timeline(move: Mapping[str, Any]) -> list[str]:
 def _step(step: Mapping[str, Any]) -> list[str]:
     seconds = step.get("seconds")
     took = f"{seconds:7.2f} s" if isinstance(seconds, (int, float)) else " " * 9
-    head = f"    {took}  {step.get('name', ''):9} {step.get('outcome', ''):10} "
+    head = f"    {took}  {step.get('name', ''):9} {step.get('outcome', ''):13} "
     return textwrap.wrap(
         str(step.get("detail") or "-"), WIDTH, initial_indent=head, subsequent_indent=" " * len(head)
     )

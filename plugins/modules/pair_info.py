@@ -28,6 +28,11 @@ options:
       - Whether to ask the nodes through SSM. Asking changes nothing on them.
     type: bool
     default: true
+  moves:
+    description:
+      - How many of the last moves to read, with their steps and evidence, into RV(history) and RV(timeline).
+    type: int
+    default: 1
 seealso:
   - module: hotstandby.ops.ssm_failover
 """
@@ -93,6 +98,18 @@ pending:
   type: list
   elements: str
   sample: []
+history:
+  description: The last moves, newest first, each with its steps, their evidence and seconds.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+timeline:
+  description: The same as lines for people.
+  returned: success
+  type: list
+  elements: str
+  sample: ["2026-01-05 03:12:44 UTC  failover hub-a -> hub-b: MOVED, down for 7.9 s, epoch 8, active hub-b"]
 next:
   description: What to do next, an exact command where there is one.
   returned: success
@@ -116,19 +133,29 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
     finish_aws,
     pair_clients,
 )
+from ansible_collections.hotstandby.ops.plugins.module_utils.history import timelines
 from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
 from ansible_collections.hotstandby.ops.plugins.module_utils.report import describe_pair
 
 
 def main() -> None:
-    module = aws_module({"pair": PAIR_OPTION, "ask_nodes": {"type": "bool", "default": True}})
+    module = aws_module(
+        {
+            "pair": PAIR_OPTION,
+            "ask_nodes": {"type": "bool", "default": True},
+            "moves": {"type": "int", "default": 1},
+        }
+    )
 
     def work() -> Mapping[str, Any]:
+        moves = module.params["moves"]
+        if not 1 <= moves <= 100:
+            raise ModuleFailure(f"moves: {moves} is outside 1 to 100")
         pair, clients = pair_clients(module)
-        found = describe_pair(pair, ports_for(pair, clients), module.params["ask_nodes"])
+        found = describe_pair(pair, ports_for(pair, clients), module.params["ask_nodes"], moves)
         if not found["readable"]:
             raise ModuleFailure(f"{found['trouble']}. Next: {found['next']}", **found)
-        return {"changed": False, **found}
+        return {"changed": False, **found, "timeline": timelines(found["history"])}
 
     finish_aws(module, work)
 

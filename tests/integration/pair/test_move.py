@@ -35,6 +35,8 @@ def test_kill_failover_and_home_again(rig: Rig) -> None:
     assert rig.running() == ["hub-a"]
     again = rig.playbook("switchback")
     assert (again.rc, again.outcome, again.result["changed"]) == (0, "unchanged", False)
+    told = rig.playbook("history")
+    assert told.rc == 0 and told.text.count("MOVED") == 2 and "hubcluster says stopped" in told.text
     starts = rig.events("start")
     assert [node for node, _event in starts] == ["hub-a", "hub-b", "hub-a"]
 
