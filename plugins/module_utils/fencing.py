@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
@@ -16,6 +20,9 @@ from .lease import Clock
 from .pair import Node, PairSpec
 
 OFF_STATES = ("stopped", "terminated")
+NOT_LISTED = (
+    "EC2 does not list this instance"  # an empty list and InvalidInstanceID.NotFound are one and the same
+)
 # EC2 will not stop this instance however often it is asked
 IMPOSSIBLE = frozenset(
     {
@@ -65,13 +72,15 @@ def instance_state(client: Any, instance_id: str) -> Evidence:
     try:
         response = client.describe_instances(InstanceIds=[instance_id])
     except Exception as error:
+        if error_code(error) == "InvalidInstanceID.NotFound":
+            return Evidence(UNKNOWN, source, NOT_LISTED)
         return Evidence(UNKNOWN, source, explain(error, "EC2 DescribeInstances"))
     for reservation in response.get("Reservations", []):
         for instance in reservation.get("Instances", []):
             if instance.get("InstanceId") == instance_id:
                 state = instance.get("State", {}).get("Name", "")
                 return Evidence(YES if state in OFF_STATES else NO if state else UNKNOWN, source, state)
-    return Evidence(UNKNOWN, source, "EC2 does not list this instance")
+    return Evidence(UNKNOWN, source, NOT_LISTED)
 
 
 class Ec2Fence:
@@ -94,7 +103,7 @@ class Ec2Fence:
                 item for group in found.get("Reservations", []) for item in group.get("Instances", [])
             ]
             if not instances:
-                return Evidence(UNKNOWN, source, "EC2 does not list this instance")
+                return Evidence(UNKNOWN, source, NOT_LISTED)
             trouble = obstacle(instances[0])
             if trouble:
                 return Evidence(NO, source, trouble)
@@ -124,7 +133,7 @@ class Ec2Fence:
         why = "StopInstances was not answered"
         delay = 0.1
         while True:
-            if answered not in OFF_STATES:
+            if answered != "stopped":
                 holding.ready()
                 try:
                     reply = client.stop_instances(InstanceIds=[node.instance_id], Force=True)
@@ -133,14 +142,17 @@ class Ec2Fence:
                 except Exception as error:
                     code, why = error_code(error), explain(error, "EC2 StopInstances")
                     if code == "IncorrectInstanceState":
-                        answered = "terminated"  # the state read below must say so too
+                        answered = (
+                            "terminated"  # or just starting: the state read below must say terminated too
+                        )
                     elif code in IMPOSSIBLE:
                         return self._last_hope(late, Fenced("impossible", why))
                     elif not is_passing(error):
                         return self._last_hope(late, Fenced("unfinished", why))
             while answered:
                 state = instance_state(client, node.instance_id)
-                if state.yes and answered in OFF_STATES:
+                agreed = answered == "stopped" or (answered == state.detail == "terminated")
+                if state.yes and agreed:
                     return Fenced("proven", f"{node.name} is off ({state})")
                 why = f"EC2 does not say yet that {node.name} is off ({state})"
                 told = late()
@@ -150,7 +162,7 @@ class Ec2Fence:
                     return Fenced("unfinished", why)
                 holding.pause(delay)
                 delay = min(delay * 1.5, 3.0)
-                if state.yes:
+                if state.yes or answered == "terminated":
                     break  # a read alone may be an old one: StopInstances is asked again and must agree
             if not answered:
                 told = late()
@@ -179,21 +191,50 @@ def obstacle(instance: dict[str, Any]) -> Optional[str]:
     return None
 
 
-Runner = Callable[[Sequence[str], float], "tuple[Optional[int], str]"]
+Keep = Callable[[], None]
+Runner = Callable[[Sequence[str], float, Keep], "tuple[Optional[int], str]"]
 
 
-def run_agent(argv: Sequence[str], timeout: float) -> tuple[Optional[int], str]:
-    """Run a command without a shell: (exit code or None when it did not end in time, last line of output)."""
+def run_agent(argv: Sequence[str], timeout: float, keep: Keep = lambda: None) -> tuple[Optional[int], str]:
+    """Run a command without a shell: (exit code or None when it did not end in time, last line of output).
+
+    `keep` is called each second meanwhile, to keep the lease; what it raises ends the command and comes out here.
+    A command that is ended takes its children along: whatever they would do later, they would do without the lease.
+    """
+    deadline = time.monotonic() + timeout
     try:
-        done = subprocess.run(  # argv comes from the inventory of whoever may fence
-            list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, text=True
-        )
-    except subprocess.TimeoutExpired:
-        return None, f"{argv[0]} did not end within {timeout:.0f} s"
+        child = subprocess.Popen(  # argv comes from the inventory of whoever may fence
+            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, errors="replace", start_new_session=True,
+        )  # fmt: skip
     except OSError as error:
         return 127, f"{argv[0]}: {error.strerror}"
-    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return done.returncode, lines[-1][:200] if lines else ""
+    ended = False
+    try:
+        while not ended:
+            left = deadline - time.monotonic()
+            try:
+                output, errors = child.communicate(timeout=min(1.0, max(left, 0.01)))
+                ended = True
+            except subprocess.TimeoutExpired:
+                if left <= 0:
+                    return None, f"{argv[0]} did not end within {timeout:.0f} s"
+                keep()
+    finally:
+        if not ended:
+            _kill(child)
+    lines = (errors.strip() or output.strip()).splitlines()
+    return child.returncode, lines[-1][:200] if lines else ""
+
+
+def _kill(child: subprocess.Popen[str]) -> None:
+    """End a command with its whole group, and let go of its output."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    for pipe in (child.stdout, child.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def filled(argv: Sequence[str], values: dict[str, str]) -> list[str]:
@@ -224,7 +265,7 @@ class CommandFence:
 
     def can_work(self, node: Node) -> Evidence:
         """Whether the agent can tell the node's power state."""
-        rc, said = self._run(self._argv(node, "status"), min(self._timeout, 30))
+        rc, said = self._run(self._argv(node, "status"), min(self._timeout, 30), lambda: None)
         source = f"{self._command[0]} status"
         if rc in (0, 2):
             return Evidence(YES, source, "on" if rc == 0 else "off")
@@ -234,12 +275,17 @@ class CommandFence:
         """Off, then status until it says off."""
         deadline = clock.monotonic() + self._timeout
         delay = 0.2
+
+        def keep() -> None:
+            holding.pause(0)
+
         while True:
             holding.ready()
-            rc, said = self._run(self._argv(node, "off"), max(1.0, deadline - clock.monotonic()))
+            rc, said = self._run(self._argv(node, "off"), max(1.0, deadline - clock.monotonic()), keep)
             if rc == 127:
                 return Fenced("impossible", said)
-            status, told = self._run(self._argv(node, "status"), max(1.0, deadline - clock.monotonic()))
+            left = max(1.0, deadline - clock.monotonic())
+            status, told = self._run(self._argv(node, "status"), left, keep)
             if status == 2 and rc is not None:
                 return Fenced("proven", f"{self._command[0]} says that {node.name} is off")
             proof = late()

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from .clients import explain
 from .evidence import NO, UNKNOWN, YES, Evidence
-from .fencing import Holding, Runner, filled, run_agent
+from .fencing import Holding, Keep, Runner, filled, run_agent
 from .pair import Node, PairSpec
 
 READS = 8  # reads after a change, before it counts as pending
@@ -24,8 +24,8 @@ class Redirect(Protocol):
     def points_to(self, node: Node) -> Evidence:
         """Whether clients are led to this node now."""
 
-    def point_to(self, node: Node) -> None:
-        """Lead clients to this node. Raises whatever the call raises."""
+    def point_to(self, node: Node, keep: Keep) -> None:
+        """Lead clients to this node; `keep` keeps the lease meanwhile. Raises whatever the call raises."""
 
 
 class ElasticIp:
@@ -48,7 +48,7 @@ class ElasticIp:
         where = addresses[0].get("InstanceId") or "nothing"
         return Evidence(YES if where == node.instance_id else NO, self.label, f"points to {where}")
 
-    def point_to(self, node: Node) -> None:
+    def point_to(self, node: Node, keep: Keep) -> None:
         """Associate it with the node, away from wherever it is."""
         self._ec2().associate_address(
             AllocationId=self._allocation_id, InstanceId=node.instance_id, AllowReassociation=True
@@ -72,13 +72,13 @@ class Command:
 
     def points_to(self, node: Node) -> Evidence:
         """Run the check."""
-        rc, said = self._run(filled(self._check, _names(node)), self._timeout)
+        rc, said = self._run(filled(self._check, _names(node)), self._timeout, lambda: None)
         answer = {0: YES, 1: NO}.get(-1 if rc is None else rc, UNKNOWN)
         return Evidence(answer, self.label, said or f"check ended with {rc}")
 
-    def point_to(self, node: Node) -> None:
+    def point_to(self, node: Node, keep: Keep) -> None:
         """Run the command. Raises RuntimeError when it does not end with 0."""
-        rc, said = self._run(filled(self._command, _names(node)), self._timeout)
+        rc, said = self._run(filled(self._command, _names(node)), self._timeout, keep)
         if rc != 0:
             raise RuntimeError(f"{self._command[0]} ended with {rc}: {said}")
 
@@ -88,13 +88,18 @@ def _names(node: Node) -> dict[str, str]:
 
 
 def redirects_for(pair: PairSpec, ec2: Callable[[], Any]) -> list[Redirect]:
-    """The pair's addresses, in the order in which they move."""
+    """The pair's addresses, in the order in which they move, each with a label of its own."""
     made: list[Redirect] = []
+    labels: dict[str, int] = {}
     for entry in pair.redirect:
         if entry["kind"] == "elastic_ip":
             made.append(ElasticIp(ec2, entry["allocation_id"]))
         else:
             made.append(Command(entry["command"], entry["check"], float(entry.get("timeout", 30))))
+        label = made[-1].label
+        labels[label] = labels.get(label, 0) + 1
+        if labels[label] > 1:
+            made[-1].label = f"{label} ({labels[label]})"
     return made
 
 
@@ -107,7 +112,7 @@ def lead(redirect: Redirect, node: Node, holding: Holding) -> Evidence:
     for attempt in range(3):
         holding.ready()
         try:
-            redirect.point_to(node)
+            redirect.point_to(node, lambda: holding.pause(0))
             trouble = ""
             break
         except Exception as error:
