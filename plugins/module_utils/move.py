@@ -165,7 +165,16 @@ def check_restored(record: Record, replies: dict[str, Any]) -> None:
 def check_resume(record: Record, request: Request) -> None:
     """A move in flight is finished before another begins. Raises Ended(refused) when another one is asked for."""
     move = record.move
-    if move is None or request.to is None or move.rollback or request.to == move.target:
+    if move is None or request.to == move.target:
+        return
+    if move.rollback and request.allow_unfenced:
+        raise Ended(
+            "refused",
+            f"allow_unfenced: the unfinished move goes back to {move.target}, so the node that must be off is "
+            f"{move.source}. If you know that {move.source} is off, say to={move.target}",
+            command("failover", to=move.target),
+        )
+    if request.to is None or move.rollback:
         return
     raise Ended(
         "refused",

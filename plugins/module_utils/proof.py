@@ -99,7 +99,6 @@ class Proof:
         """Power the source off and prove it. Raises Ended(unfinished) or Ended(broken)."""
         session, move = self._session, self._session.move
         node = session.pair.node(move.source)
-        runs = isinstance(doubt, Answer) and doubt.state != "stopped"
         if move.step != "fence":
             session.write(move=dataclasses.replace(move, step="fence", resumes=0, log=session.journal.all()))
         with session.step("fence") as note:
@@ -107,7 +106,7 @@ class Proof:
             result = session.ports.fence.off(node, session.holder, session.ports.clock, self._late)
             if result.kind == "proven":
                 note.detail = result.why
-            elif session.move.unfenced and not runs:
+            elif session.move.unfenced and not self._speaks_up(doubt):
                 note.outcome = "unfenced"
                 note.detail = f"{move.by or 'the operator'} says that {node.name} is off: {move.unfenced}"
             elif result.kind == "impossible":
@@ -122,6 +121,16 @@ class Proof:
         session.holder.record = dataclasses.replace(
             session.record, move=dataclasses.replace(session.move, fenced=True)
         )
+
+    def _speaks_up(self, doubt: Reply) -> bool:
+        """Whether the source itself says something else than stopped: no oath beats that. A silent one is asked again."""
+        session, name = self._session, self._session.move.source
+        if isinstance(doubt, NoAnswer):
+            limit = session.pair.timeouts.confirm
+            doubt = session.ports.nodes.ask(
+                "status", [name], wait=limit + MARGIN, keep=session.holder.keep, timeout=limit
+            )[name]
+        return isinstance(doubt, Answer) and doubt.state != "stopped"
 
     def _late(self) -> Optional[str]:
         """A late answer of the source that proves its stop."""

@@ -76,6 +76,7 @@ class Move:
             "target": self.source,
             "rollback": True,
             "fenced": False,
+            "unfenced": "",  # the oath was about the node that now is the target
             "tries": 0,
             "resumes": 0,
         }

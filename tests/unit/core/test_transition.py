@@ -582,3 +582,59 @@ def test_history_keeps_every_step_and_why_nothing_moved() -> None:
     kept = world.ports().store.history(1)[0]
     assert kept["outcome"] == "moved"
     assert [step["name"] for step in kept["steps"]] == SMOOTH[:-1]
+
+
+# -- an oath is about one node
+
+
+def deaf(world: World, name: str) -> None:
+    """A node that obeys a start and answers nothing any more but `look`."""
+    node = world.nodes[name]
+    plain = node.act
+
+    def act(parameters: dict[str, str]) -> Any:
+        if parameters["Action"] == "look":
+            return plain(parameters)
+        if parameters["Action"] == "start":
+            plain(parameters)
+        return "unknown", {}, 10_000.0
+
+    node.act = act  # type: ignore[method-assign]
+
+
+def test_an_oath_about_the_source_does_not_cover_the_target_when_the_move_turns_round() -> None:
+    world = World().steady()
+    kill(world)
+    deaf(world, "hub-b")
+    world.stop_error = "UnauthorizedOperation"
+    result = world.run(to="hub-b", allow_unfenced=True, reason="the plug of hub-a is pulled")
+    assert (result.outcome, world.overlaps, world.record().active) == ("broken", 0, None)
+
+
+def test_an_oath_during_a_roll_back_has_to_name_the_node_that_is_to_run() -> None:
+    world = World().steady()
+    deaf(world, "hub-b")
+
+    def fail(_service: str, _operation: str, _done: bool) -> None:
+        world.stop_error = "ServiceUnavailable" if world.record().epoch > 7 else ""
+
+    world.network.hook = fail
+    assert world.run(mode="switchover").outcome == "unfinished"
+    for to in (None, "hub-b"):
+        refused = world.run(to=to, allow_unfenced=True, reason="the plug is pulled")
+        assert (refused.outcome, world.overlaps) == ("refused", 0)
+        assert "hub-b is off" in refused.message and "to=hub-a" in refused.next
+    world.product(world.nodes["hub-b"], "stopped")  # now it really is
+    done = world.run(to="hub-a", allow_unfenced=True, reason="the plug of hub-b is pulled")
+    assert (done.outcome, done.active, world.overlaps) == ("rolled_back", "hub-a", 0)
+
+
+def test_an_oath_on_a_later_run_never_beats_a_node_that_says_it_runs() -> None:
+    world = World().steady()
+    world.nodes["hub-a"].stop_ignored = True
+    world.stop_error = "ServiceUnavailable"
+    assert world.run(assume_down=True).outcome == "unfinished"
+    for _attempt in range(2):
+        again = world.run(to="hub-b", allow_unfenced=True, reason="I believe so")
+        assert (again.outcome, world.overlaps) == ("unfinished", 0)
+    assert world.nodes["hub-b"].product == "stopped"
