@@ -69,7 +69,8 @@ class Control:
         while (under_way := self.stopping()) is not False:
             if self._left(deadline) <= 0:
                 why = "still stopping" if under_way else "not known to have stopped stopping"
-                return failed("unknown", f"the product is {why}: it was not started", already=False)
+                text = f"the product is {why}: it was not started"
+                return failed("unknown", text, already=False, still_stopping=bool(under_way))
             self.host.sleep(PAUSE)
         status = self.ask(min(ANSWER, self._left(deadline)))
         if status.state == "running":

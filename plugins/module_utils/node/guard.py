@@ -125,7 +125,7 @@ class Guard:
         try:
             handle = self._wait_for_lock(deadline)
             if handle is None:
-                return refused(self._busy(limit))
+                return refused(self._busy(limit), still_stopping=self._stops())
             try:
                 return self._start(asked, handle, deadline)
             finally:
@@ -163,6 +163,11 @@ class Guard:
         holder = self.state.holder()
         who = f"{holder.verb} (pid {holder.pid}, epoch {holder.epoch})" if holder else "another command"
         return Decision("lock_busy", f"{who} held the lock for {limit:.0f} s")
+
+    def _stops(self) -> bool:
+        """Whether it is a stop that holds the lock: then waiting longer may help."""
+        holder = self.state.holder()
+        return holder is not None and holder.verb == "stop"
 
     def may_start(self, asked: Asked) -> Outcome:
         """The same questions as a start's, without the lock: the caller may be our own start under it."""
@@ -261,8 +266,7 @@ class Guard:
                         self.host.log(f"ending the start of pid {holder.pid} for a stop with epoch {epoch}")
                         self.host.end(holder.pid, holder.pgid, force=now - since >= PATIENCE)
             if now >= deadline:
-                waiting = holder is not None and holder.verb == "stop"
-                return refused(self._busy(limit), still_stopping=waiting)
+                return refused(self._busy(limit), still_stopping=self._stops())
             self.host.sleep(POLL)
 
     # -- self-fencing

@@ -638,3 +638,20 @@ def test_an_oath_on_a_later_run_never_beats_a_node_that_says_it_runs() -> None:
         again = world.run(to="hub-b", allow_unfenced=True, reason="I believe so")
         assert (again.outcome, world.overlaps) == ("unfinished", 0)
     assert world.nodes["hub-b"].product == "stopped"
+
+
+def test_a_source_that_still_drains_is_given_back_and_started_once_it_has_stopped() -> None:
+    world = World().steady()
+    node = world.nodes["hub-a"]
+    node.stop_seconds = 1000
+    plain = node.act
+    node.act = lambda parameters: (  # type: ignore[method-assign]
+        ("unknown", {"message": "the product is still stopping", "still_stopping": True}, 1.0)
+        if parameters["Action"] == "start"
+        else plain(parameters)
+    )
+    first = world.run(mode="switchover")
+    assert (first.outcome, world.record().active, world.record().epoch) == ("unfinished", "hub-a", 8)
+    node.act = plain  # type: ignore[method-assign]
+    second = world.run()
+    assert (second.outcome, second.active, world.overlaps) == ("rolled_back", "hub-a", 0)

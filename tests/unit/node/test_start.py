@@ -233,6 +233,7 @@ def test_a_stop_that_never_ends_means_no_start() -> None:
     machine.command(("/opt/hub/bin/hubstop", "-normal"), None)
     outcome = start(machine, limit=30)
     assert (outcome.state, outcome.code, machine.starts) == ("unknown", 4, 0)
+    assert outcome.detail["still_stopping"] is True, "a move that gives the product back waits for this"
 
 
 def test_a_failed_start_says_so() -> None:
@@ -258,6 +259,17 @@ def test_a_start_waits_for_the_lock_and_gives_up() -> None:
     machine.thaw(first)
     machine.run()
     assert first.result.state == "running"
+
+
+def test_a_start_behind_a_long_stop_says_that_it_waits_for_one() -> None:
+    machine = Machine()
+    machine.run_product()
+    machine.stop_seconds = 500
+    stop = machine.begin(lambda guard: guard.stop(6, "normal", 300))
+    machine.run(5)
+    outcome = start(machine, limit=10)
+    assert (code(outcome), outcome.detail["still_stopping"]) == ("lock_busy", True)
+    assert not stop.done and machine.starts == 0
 
 
 def test_a_signal_ends_the_product_start_too_and_leaves_no_lock() -> None:
