@@ -92,7 +92,8 @@ class RecordStore:
         response: dict[str, Any] = getattr(self._client, method)(TableName=self.table, **arguments)
         header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if header:
-            from email.utils import parsedate_to_datetime  # slow to load, and `hotstandby stop` needs no store
+            # slow to load, and `hotstandby stop` needs no store
+            from email.utils import parsedate_to_datetime
 
             try:
                 self._seen = (parsedate_to_datetime(header).timestamp(), self._monotonic())
