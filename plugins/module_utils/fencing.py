@@ -275,6 +275,7 @@ class CommandFence:
         """Off, then status until it says off."""
         deadline = clock.monotonic() + self._timeout
         delay = 0.2
+        was_on = False
 
         def keep() -> None:
             holding.pause(0)
@@ -286,8 +287,10 @@ class CommandFence:
                 return Fenced("impossible", said)
             left = max(1.0, deadline - clock.monotonic())
             status, told = self._run(self._argv(node, "status"), left, keep)
-            if status == 2 and rc is not None:
+            # 2 is also how many a command ends that was called wrongly: it counts from one that can do something else
+            if status == 2 and (rc == 0 or (was_on and rc is not None)):
                 return Fenced("proven", f"{self._command[0]} says that {node.name} is off")
+            was_on = was_on or status == 0
             proof = late()
             if proof:
                 return Fenced("proven", proof)

@@ -109,6 +109,12 @@ def test_an_off_that_fails_is_tried_again_and_the_status_decides(script: Script)
     assert found.kind == "proven" and hold.readied == 3
 
 
+def test_a_command_that_was_called_wrongly_proves_nothing_although_it_ends_with_two(script: Script) -> None:
+    # getopt, argparse and the shell itself end with 2 when they do not understand what they are told
+    found, _clock, _hold = fence([script("echo 'usage: tool [-f]' >&2; exit 2")], timeout=3)
+    assert found.kind == "unfinished" and "usage" in found.why
+
+
 def test_a_command_that_is_missing_or_no_program_will_not_work(tmp_path: Path) -> None:
     found, clock, _hold = fence([str(tmp_path / "nowhere")])
     assert found.kind == "impossible" and "No such file" in found.why and clock.now == 0
