@@ -11,7 +11,9 @@ from typing import Any, Protocol
 from .clients import explain
 from .evidence import NO, UNKNOWN, YES, Evidence
 from .fencing import Holding, Keep, Runner, filled, run_agent
+from .lease import LeaseLost
 from .pair import Node, PairSpec
+from .record import StoreError
 
 READS = 8  # reads after a change, before it counts as pending
 
@@ -115,6 +117,8 @@ def lead(redirect: Redirect, node: Node, holding: Holding) -> Evidence:
             redirect.point_to(node, lambda: holding.pause(0))
             trouble = ""
             break
+        except (LeaseLost, StoreError):
+            raise  # not this run's business any more
         except Exception as error:
             trouble = explain(error, redirect.label)
             holding.pause(0.3 * (attempt + 1))

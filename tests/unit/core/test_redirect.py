@@ -155,6 +155,27 @@ def test_an_error_whose_change_went_through_is_found_by_the_reading() -> None:
     assert moved(ec2)[0].yes
 
 
+def test_a_lease_that_is_lost_while_an_address_moves_is_no_error_of_the_address() -> None:
+    class Slow:
+        label, tries = "command slow", 0
+
+        def points_to(self, node: Node) -> Evidence:
+            return Evidence("no", self.label)
+
+        def point_to(self, node: Node, keep: Callable[[], None]) -> None:
+            self.tries += 1
+            keep()
+
+    class Lost(Hold):
+        def pause(self, seconds: float) -> None:
+            raise LeaseLost("akira@other/1 took over")
+
+    slow = Slow()
+    with pytest.raises(LeaseLost):
+        lead(slow, B, Lost())
+    assert slow.tries == 1
+
+
 def test_a_lost_lease_moves_nothing() -> None:
     ec2, hold = Ec2(), Hold()
     hold.trouble = LeaseLost("akira took it")
