@@ -15,7 +15,7 @@ from typing import Any
 from .endpoint import Endpoint
 from .paths import Layout, SandboxError, write_json
 from .standins.journal import start_time
-from .world import describe
+from .world import describe, faults
 from .world.world import World
 
 PREFIX = "world-"  # of the control paths: POST /_sandbox/world-VERB
@@ -64,6 +64,9 @@ def handlers(world: World, ended: threading.Event) -> dict[str, Callable[[Payloa
         "journal": lambda _payload: world.journal(),
         "fault": lambda payload: world.fault(str(payload["target"]), str(payload["kind"])),
         "clear": lambda payload: world.clear(payload.get("target")),
+        "trap": lambda payload: faults.trap(world, payload),
+        "traps": lambda _payload: {"traps": world.endpoint.faults.traps.listed()},
+        "release": lambda payload: faults.release(world, str(payload["run"])),
         "down": down,
     }
 

@@ -40,7 +40,7 @@ class Front:
         began = time.time()
         status = 0
         try:
-            response = self._aws(request, asked, caller)
+            response = self._trapped(request, asked, caller)
             status = response.status
             return response
         finally:
@@ -55,14 +55,25 @@ class Front:
                 status=status,
             )
 
+    def _trapped(self, request: HttpRequest, asked: Asked, caller: Caller | None) -> HttpResponse:
+        traps = self._endpoint.faults.traps
+        trap = traps.caught(asked, request.body)
+        if trap is not None and trap.before and traps.spring(trap):
+            raise Disconnect
+        response = self._aws(request, asked, caller)
+        if trap is not None and not trap.before and traps.spring(trap):
+            raise Disconnect
+        return response
+
     def _aws(self, request: HttpRequest, asked: Asked, caller: Caller | None) -> HttpResponse:
         endpoint, faults = self._endpoint, self._endpoint.faults
         if asked.key in faults.partitioned:
             raise Disconnect
         if caller is None:
             return errors.unknown_key(asked)
-        if endpoint.latency > 0:
-            time.sleep(endpoint.latency)
+        wait = endpoint.latency + faults.slow.get(asked.key, 0.0)
+        if wait > 0:
+            time.sleep(wait)
             if asked.key in faults.partitioned:
                 raise Disconnect
         if asked.service in faults.down:

@@ -9,6 +9,8 @@ import threading
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from .traps import Traps
+
 ACCOUNT = "123456789012"
 
 
@@ -44,7 +46,8 @@ class Call:
 class Faults:
     """What goes wrong. `down` holds signing names: ec2, ssm, dynamodb, monitoring, s3, sts.
 
-    `deny` holds (access key, "service:Action"); `monitoring:` and `cloudwatch:` mean the same.
+    `deny` holds (access key, "service:Action"); `monitoring:` and `cloudwatch:` mean the same. `slow` maps an access key
+    to the seconds that each of its calls takes longer. `traps` spring at single calls.
     """
 
     partitioned: set[str] = field(default_factory=set)
@@ -52,9 +55,13 @@ class Faults:
     throttle: bool = False
     stale_ec2: bool = False
     deny: set[tuple[str, str]] = field(default_factory=set)
+    slow: dict[str, float] = field(default_factory=dict)
+    traps: Traps = field(default_factory=Traps)
 
     def clear(self) -> None:
         """Nothing goes wrong any more."""
+        self.traps.clear()
+        self.slow.clear()
         self.partitioned.clear()
         self.down.clear()
         self.deny.clear()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..endpoint.traps import Trap
 from ..paths import SandboxError, read_json, write_json
 from . import cloud, processes
 from .node import SandboxNode
@@ -148,10 +149,89 @@ def aws_fault(world: World, kind: str) -> dict[str, Any]:
         faults.stale_ec2 = True
     elif kind == "record-restored":
         return _restore_record(world)
+    elif kind.startswith("deny:"):
+        who, action = _words(kind, "deny:WHO:SERVICE:ACTION", 2)
+        faults.deny.add((key_of(world, who), action))
+    elif kind.startswith("slow:"):
+        who, milliseconds = _words(kind, "slow:WHO:MILLISECONDS", 2)
+        faults.slow[key_of(world, who)] = _number(milliseconds) / 1000
+    elif kind.startswith("trap:"):
+        return trap(world, _trap_words(kind))
     else:
-        known = ", ".join(sorted([*SERVICES, "throttle", "stale-ec2", "record-restored", "clear"]))
+        known = ", ".join(
+            sorted(
+                [*SERVICES, "throttle", "stale-ec2", "record-restored", "deny:", "slow:", "trap:", "clear"]
+            )
+        )
         raise SandboxError(f"fault {kind!r} does not exist for aws (there are {known})")
     return {}
+
+
+def key_of(world: World, who: str) -> str:
+    """The access key of `controller` or of a node."""
+    return cloud.CONTROLLER_KEY if who == "controller" else world.node(who).key
+
+
+def _words(kind: str, form: str, count: int) -> list[str]:
+    words = kind.split(":", count)[1:]
+    if len(words) != count or not all(words):
+        raise SandboxError(f"{kind!r} is not of the form {form}")
+    return words
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise SandboxError(f"not a number: {text!r}")
+    return int(text)
+
+
+def _trap_words(kind: str) -> dict[str, Any]:
+    """trap:SERVICE:ACTION,COUNT,WHEN,RUN,ACT as `trap` takes it."""
+    words = kind.partition(":")[2].split(",", 4)
+    if len(words) != 5:
+        raise SandboxError(f"{kind!r} is not of the form trap:SERVICE:ACTION,COUNT,before|after,RUN,ACT")
+    call, count, when, run, act = words
+    return {"call": call, "count": _number(count), "when": when, "run": run, "act": act}
+
+
+def trap(world: World, given: dict[str, Any]) -> dict[str, Any]:
+    """Arm a trap: {call: "service:Action", count, when: before|after, who, holds, run, act}.
+
+    `act` is kill, stop or hold, done to every process whose environment has SANDBOX_RUN=`run` (not its process group:
+    ansible's workers leave that), or the word of a fault of aws. A call under `hold` is kept until `release`.
+    """
+    act, run, when = str(given["act"]), str(given.get("run") or ""), str(given.get("when") or "before")
+    if when not in ("before", "after"):
+        raise SandboxError(f"a trap springs before or after, not {when!r}")
+    if act in ("kill", "stop", "hold") and not run:
+        raise SandboxError(f"a trap that does {act} needs a run")
+    armed = Trap(
+        key=key_of(world, str(given.get("who") or "controller")),
+        call=str(given["call"]),
+        before=when == "before",
+        act=_deed(world, act, run),
+        name=act,
+        count=int(given.get("count") or 1),
+        holds=str(given.get("holds") or ""),
+        cut=act == "kill",
+        hold=act == "hold",
+    )
+    world.endpoint.faults.traps.arm(armed)
+    return armed.to_dict()
+
+
+def _deed(world: World, act: str, run: str) -> Callable[[], object]:
+    if act == "kill":
+        return lambda: processes.kill_all(processes.RUN, run)
+    if act in ("stop", "hold"):
+        return lambda: processes.freeze_all(processes.RUN, run)
+    return lambda: aws_fault(world, act)
+
+
+def release(world: World, run: str) -> dict[str, Any]:
+    """The processes of a run go on, and whatever call a trap withholds."""
+    world.endpoint.faults.traps.release()
+    return {"thawed": processes.thaw_all(processes.RUN, run)}
 
 
 def _restore_record(world: World) -> dict[str, Any]:
@@ -179,5 +259,7 @@ def calm(world: World) -> None:
     faults = world.endpoint.faults
     faults.down.clear()
     faults.deny.clear()
+    faults.slow.clear()
+    faults.traps.clear()
     faults.throttle = False
     faults.stale_ec2 = False

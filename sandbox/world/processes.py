@@ -16,6 +16,7 @@ from ..standins.journal import Journal
 
 VARIABLE = "SANDBOX_NODE"
 OWNER = "SANDBOX_STATE"
+RUN = "SANDBOX_RUN"  # what a tester marks a run of a playbook with, so that a trap finds all of it
 ENDED = (b"Z", b"X")
 FROZEN = (b"T", b"t")
 KILL = signal.SIGKILL
@@ -132,6 +133,21 @@ def kill(state: str, node: str) -> int:
 def kill_all(variable: str, value: str, prefix: bool = False) -> int:
     """End with SIGKILL every process with that environment."""
     return until_none(lambda: with_environment(variable, value, prefix), signal.SIGKILL)
+
+
+def freeze_all(variable: str, value: str) -> int:
+    """Stop every process with that environment."""
+    return until_none(
+        lambda: [pid for pid in with_environment(variable, value) if state_of(pid) not in FROZEN],
+        signal.SIGSTOP,
+    )
+
+
+def thaw_all(variable: str, value: str) -> int:
+    """Let them go on."""
+    return until_none(
+        lambda: [pid for pid in with_environment(variable, value) if state_of(pid) in FROZEN], signal.SIGCONT
+    )
 
 
 def kill_pids(pids: list[int]) -> None:

@@ -134,6 +134,26 @@ class Rig:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.loads(answer.read() or b"null")
 
+    def ask(self, verb: str, **payload: Any) -> dict[str, Any]:
+        """One question to the sandbox's daemon, as its command line asks it."""
+        answer = self._control(f"world-{verb}", payload)
+        assert "error" not in answer, answer
+        found: dict[str, Any] = answer["answer"]
+        return found
+
+    def torment(self, target: str, *kinds: str) -> None:
+        """Faults, without the command line's start."""
+        for kind in kinds:
+            self.ask("fault", target=target, kind=kind)
+
+    def trap(self, call: str, act: str, **given: Any) -> None:
+        """Arm a trap (docs/sandbox.md)."""
+        self.ask("trap", call=call, act=act, **given)
+
+    def sprung(self) -> bool:
+        """Whether every armed trap has sprung."""
+        return all(trap["sprung"] for trap in self.ask("traps")["traps"])
+
     def calls(self) -> list[dict[str, Any]]:
         """The operator's calls in the endpoint's own log."""
         found = self._control("calls")
