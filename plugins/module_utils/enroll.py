@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from .answer import Answer, Reply
 from .confirm import MARGIN
-from .evidence import restored
+from .evidence import left_over, restored
 from .fencing import instance_state
 from .lease import Holder, LeaseHeld, LeaseLost, free_lease
 from .pair import PairSpec
@@ -91,8 +91,8 @@ class Enrolment:
                 raise EnrollError(
                     f"the shared folder on {name} belongs to pair '{marker}', not to '{self.pair.name}'"
                 )
-            if answer.state == "stopped" and answer.detail.get("processes"):
-                raise EnrollError(f"{name} says stopped, but processes of the service are left there")
+            if answer.state == "stopped" and answer.detail.get("processes") != 0:
+                raise EnrollError(f"{name} says stopped, but {left_over(answer)} there")
         return answers
 
     @staticmethod

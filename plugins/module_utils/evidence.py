@@ -132,6 +132,12 @@ def restored(record: Record, replies: dict[str, Reply]) -> Optional[str]:
     return None
 
 
+def left_over(reply: Answer) -> str:
+    """What is wrong with the processes of a node that says stopped: some are left, or nobody could count them."""
+    counted = reply.detail.get("processes")
+    return "processes of the service are left" if counted else "the service's processes could not be counted"
+
+
 def ineligible(pair: PairSpec, name: str, reply: Reply) -> Optional[str]:
     """Why the standby cannot take over, or None. `reply` is its answer to `look`."""
     if isinstance(reply, NoAnswer):
@@ -142,8 +148,8 @@ def ineligible(pair: PairSpec, name: str, reply: Reply) -> Optional[str]:
         return f"the service already runs on {name}, which is not the active node: stop it there first"
     if reply.state != "stopped":
         return f"{name} cannot tell that the service is stopped there ({reply.state}: {reply.message})"
-    if reply.detail.get("processes"):
-        return f"processes of the service are left on {name}"
+    if reply.detail.get("processes") != 0:
+        return f"{left_over(reply)} on {name}"
     if reply.detail.get("record") in ("unreadable", "missing"):
         return f"{name} cannot read the record, and would refuse to start: {reply.detail.get('record_why') or 'no reason'}"
     if found.get("installed") is not True:

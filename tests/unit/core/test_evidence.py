@@ -185,7 +185,7 @@ READY = {"installed": True, "autostart": False, "mounted": True, "marker": "hub-
 
 
 def standby(state: str = "stopped", detail: dict[str, Any] | None = None, **eligible: Any) -> Answer:
-    return answer(state, node="hub-b", detail={"eligible": {**READY, **eligible}, **(detail or {})})
+    return answer(state, node="hub-b", detail={"eligible": {**READY, **eligible}, "processes": 0, **(detail or {})})
 
 
 def test_a_ready_standby_is_eligible() -> None:
@@ -202,6 +202,8 @@ def test_a_ready_standby_is_eligible() -> None:
         (standby("hung"), "cannot tell that the service is stopped there (hung"),
         (standby("unknown"), "cannot tell that the service is stopped there (unknown"),
         (standby(detail={"processes": 3}), "processes of the service are left on hub-b"),
+        (standby(detail={"processes": None}), "processes could not be counted on hub-b"),
+        (answer(node="hub-b", detail={"eligible": READY}), "processes could not be counted on hub-b"),
         (standby(installed=False), "not installed"),
         (standby(installed=None), "not installed"),
         (standby(installed="yes"), "not installed"),
@@ -213,11 +215,11 @@ def test_a_ready_standby_is_eligible() -> None:
         (standby(free=None), "has None bytes free"),
         (standby(free="lots"), "has lots bytes free"),
         (standby(free=(1 << 20) - 1), "1048576 are needed"),
-        (answer(node="hub-b"), "not installed"),
-        (answer(node="hub-b", detail={"eligible": None}), "not installed"),
-        (answer(node="hub-b", detail={"eligible": "yes"}), "not installed"),
-        (answer(node="hub-b", detail={"eligible": [1, 2]}), "not installed"),
-        (answer(node="hub-b", detail={"eligible": 7}), "not installed"),
+        (answer(node="hub-b", detail={"processes": 0}), "not installed"),
+        (answer(node="hub-b", detail={"eligible": None, "processes": 0}), "not installed"),
+        (answer(node="hub-b", detail={"eligible": "yes", "processes": 0}), "not installed"),
+        (answer(node="hub-b", detail={"eligible": [1, 2], "processes": 0}), "not installed"),
+        (answer(node="hub-b", detail={"eligible": 7, "processes": 0}), "not installed"),
     ],
 )
 def test_what_makes_a_standby_ineligible(reply: Reply, text: str) -> None:
