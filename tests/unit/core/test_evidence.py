@@ -185,7 +185,9 @@ READY = {"installed": True, "autostart": False, "mounted": True, "marker": "hub-
 
 
 def standby(state: str = "stopped", detail: dict[str, Any] | None = None, **eligible: Any) -> Answer:
-    return answer(state, node="hub-b", detail={"eligible": {**READY, **eligible}, "processes": 0, **(detail or {})})
+    return answer(
+        state, node="hub-b", detail={"eligible": {**READY, **eligible}, "processes": 0, **(detail or {})}
+    )
 
 
 def test_a_ready_standby_is_eligible() -> None:
