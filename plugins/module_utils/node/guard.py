@@ -15,7 +15,7 @@ from .config import Config
 from .control import Control
 from .host import Host, StateError
 from .outcome import Outcome, failed, refused
-from .rules import ASK, BOOT, OATH, PERSON, Asked, Decision, Facts, Shared
+from .rules import ASK, BOOT, OATH, ORDER, PERSON, Asked, Decision, Facts, Shared
 from .state import MARKER, State
 
 POLL = 0.1  # seconds between two looks at the lock
@@ -96,7 +96,7 @@ class Guard:
         if isinstance(record, Decision):
             return replace(facts, record_code=record.code, record_why=record.message)
         facts = replace(facts, record=record)
-        if asked.who == BOOT:
+        if asked.who != ORDER:  # a move has asked both nodes itself
             try:
                 beat = self.store.heartbeat(self.config.other.name)
             except StoreError as error:

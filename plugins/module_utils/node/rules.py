@@ -53,7 +53,7 @@ class Facts:
     """What is known when a start is judged; everything read under the lock (but for ASK).
 
     `record` is None with `record_code` and `record_why` telling why. `peer_epoch` is what the other node's heartbeat
-    carries (asked at boot only), None when it has none.
+    carries (not asked for a move's order, which has asked both nodes), None when it has none.
     """
 
     pair: str
@@ -122,10 +122,11 @@ def _remembered(asked: Asked, facts: Facts, epoch: int) -> Decision:
             return Decision(
                 "held", f"stopped on purpose by {by} ({why or 'no reason given'}): sudo hotstandby start"
             )
-    if asked.who == BOOT and facts.peer_epoch is not None and facts.peer_epoch > epoch:
+    if asked.who != ORDER and facts.peer_epoch is not None and facts.peer_epoch > epoch:
         return Decision(
             "peer_later",
-            f"the other node has seen epoch {facts.peer_epoch}, the record says {epoch}: it was restored from a backup",
+            f"the other node has seen epoch {facts.peer_epoch}, the record says {epoch}: it was restored from a backup; "
+            "stop both nodes, then run deploy",
         )
     return Decision(epoch=epoch)
 

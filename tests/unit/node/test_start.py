@@ -147,6 +147,15 @@ def test_boot_refuses_while_the_other_node_has_seen_more_than_the_record() -> No
     assert start(machine, BOOT).code == 0
 
 
+@pytest.mark.parametrize("asked", [PERSON, ASK])
+def test_nobody_starts_by_an_old_record_while_the_other_node_has_seen_more(asked: Asked) -> None:
+    machine = Machine()  # fenced at epoch 7, so that nothing here tells of the grant to the other node
+    machine.beats["hub-b"] = Heartbeat("hub-b", B, "x", 8, "running", "1", None)
+    outcome = machine.do(lambda guard: guard.may_start(asked)) if asked == ASK else start(machine, asked)
+    assert (code(outcome), machine.starts) == ("peer_later", 0)
+    assert "deploy" in outcome.detail["message"]
+
+
 def test_boot_waits_for_network_and_mounts() -> None:
     machine = Machine()
     machine.instance, machine.mount_points = None, ["/"]
