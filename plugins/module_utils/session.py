@@ -37,6 +37,7 @@ class Session:
         nothing = Record(pair=pair.name, nodes={}, active=None, epoch=0)
         self.holder = Holder(ports.store, ports.clock, nothing, request.owner, pair.lease)
         self.changed = False
+        self.withdrawing = False  # the permission is being taken away: from here on it may be gone
         self.previous: Optional[str] = None
         self.stopping_since: Optional[float] = None
         self.downtime: Optional[float] = None

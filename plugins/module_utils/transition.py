@@ -67,7 +67,7 @@ class Transition:
 
     def _api_failed(self, error: Exception) -> Ended:
         session = self._session
-        if not session.withdrawn:
+        if not (session.withdrawn or session.withdrawing):
             text = f"{error}" if session.changed else f"{error}. Nothing was changed"
             return Ended("refused", text, command("status"))
         again = command("failover", to=session.move.target)
@@ -229,7 +229,7 @@ class Transition:
             steps = planned(pair, move, not self._proof.heard)
             raise session.plan(steps, f"{move.target} would take over from {move.source}")
         with session.step("withdraw") as note:
-            session.changed = True
+            session.changed = session.withdrawing = True
             withdrawn = dataclasses.replace(move, step="stop", log=session.journal.all())
             session.write(state="moving", active=None, move=withdrawn)
             note.detail = "nobody is named"

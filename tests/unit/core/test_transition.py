@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from tests.simulation.world import World
 
@@ -655,3 +656,28 @@ def test_a_source_that_still_drains_is_given_back_and_started_once_it_has_stoppe
     node.act = plain  # type: ignore[method-assign]
     second = world.run()
     assert (second.outcome, second.active, world.overlaps) == ("rolled_back", "hub-a", 0)
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_withdrawal_whose_answer_is_lost_is_unfinished(landed: bool) -> None:
+    world = World().steady()
+    kill(world)
+    writes = 0
+
+    def lose(service: str, operation: str, done: bool) -> None:
+        nonlocal writes
+        if (service, operation) != ("dynamodb", "UpdateItem") or done is not landed:
+            return
+        writes += 1
+        if writes == 2:
+            world.network.down.add("dynamodb")
+            raise EndpointConnectionError(endpoint_url="https://dynamodb.example.invalid")
+
+    world.network.hook = lose
+    first = world.run()
+    assert (first.outcome, first.failed, first.changed) == ("unfinished", True, True)
+    assert "to=hub-b" in first.next and "Nothing was changed" not in first.message
+    world.network.down.clear()
+    assert (world.record().active is None) is landed
+    assert world.run(to="hub-b").outcome == "moved"
+    assert world.overlaps == 0
