@@ -135,7 +135,7 @@ def confirm(
     if verdict.kind == "held":
         raise Ended(
             "not_confirmed",
-            f"{verdict.why}: nothing was changed. Start it there with 'hotstandby start', or move it knowingly",
+            f"{verdict.why}: nothing was changed. Start it there with 'sudo /usr/local/bin/hotstandby start', or move it knowingly",
             command("failover", to=move.target, assume_down="true"),
             failed=False,
         )

@@ -150,7 +150,7 @@ def next_step(view: View) -> str:
     ]
     if len(running) == 2 and record.active:
         other = record.other(record.active)
-        return f"TWO NODES RUN THE SERVICE: on {other}, now: sudo hotstandby stop"
+        return f"TWO NODES RUN THE SERVICE: on {other}, now: sudo /usr/local/bin/hotstandby stop"
     if record.state == "broken":
         choices = "' or '".join(command("failover", to=name) for name in sorted(record.nodes))
         return f"choose the node that shall run: '{choices}'"
@@ -167,13 +167,13 @@ def _steady_step(view: View, record: Record, active: str, running: list[str]) ->
     other = record.other(active)
     reply = view.replies[active]
     if running == [other]:
-        return f"the service runs on {other}, which is not the active node: there, sudo hotstandby stop"
+        return f"the service runs on {other}, which is not the active node: there, sudo /usr/local/bin/hotstandby stop"
     if isinstance(reply, NoAnswer):
         return f"look at {active}; '{command('failover')}' asks further, and moves only with proof"
     if reply.state == "stopped" and reply.held is not None:
-        return f"when the work is done, on {active}: sudo hotstandby start"
+        return f"when the work is done, on {active}: sudo /usr/local/bin/hotstandby start"
     if reply.state in ("stopped", "hung"):
-        return f"{command('failover')}, or on {active}: sudo hotstandby start"
+        return f"{command('failover')}, or on {active}: sudo /usr/local/bin/hotstandby start"
     if reply.state == "unknown":
         return f"mend the check on {active}: {reply.message}"
     lost = [label for label, found in view.addresses.items() if not found.yes]

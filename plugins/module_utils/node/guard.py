@@ -139,7 +139,7 @@ class Guard:
         decision = rules.may_start(asked, facts)
         if not decision.allowed:
             if decision.code == "record_unreadable" and asked.who == PERSON:
-                hint = "; if the other node is surely off: start --without-record --reason TEXT"
+                hint = "; if the other node is surely off: sudo /usr/local/bin/hotstandby start --without-record --reason TEXT"
                 decision = replace(decision, message=decision.message + hint)
             self.host.log(f"start ({asked.who}) refused: {decision.message}")
             return self._refused(decision)

@@ -120,7 +120,8 @@ def _remembered(asked: Asked, facts: Facts, epoch: int) -> Decision:
         if not fresh:
             by, why = memory.held.get("by"), memory.held.get("reason")
             return Decision(
-                "held", f"stopped on purpose by {by} ({why or 'no reason given'}): sudo hotstandby start"
+                "held",
+                f"stopped on purpose by {by} ({why or 'no reason given'}): sudo /usr/local/bin/hotstandby start",
             )
     if asked.who != ORDER and facts.peer_epoch is not None and facts.peer_epoch > epoch:
         return Decision(
