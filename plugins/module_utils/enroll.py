@@ -14,6 +14,7 @@ from .confirm import MARGIN
 from .evidence import left_over, restored
 from .fencing import instance_state
 from .lease import Holder, LeaseHeld, LeaseLost, free_lease
+from .move import command
 from .pair import PairSpec
 from .ports import Ports
 from .proof import said
@@ -150,7 +151,13 @@ class Enrolment:
             )
         name, instance_id = next(iter(gone.items()))
         if record.state != "steady" or record.active is None:
-            raise EnrollError(f"the pair is {record.state}: finish that before a node is replaced")
+            # a move compares the inventory with the record: only the old inventory can finish it
+            to = record.move.target if record.move else record.other(name)
+            raise EnrollError(
+                f"the pair is {record.state}: finish that before a node is replaced: let the inventory name "
+                f"{instance_id} as {name} once more, {command('failover', to=to)} (with allow_unfenced and reason when "
+                f"{instance_id} is gone for good), then deploy with the new instance"
+            )
         if name == record.active:
             raise EnrollError(f"{name} is the active node: move the service away before it is replaced")
         off = self.ports.instance(instance_id)

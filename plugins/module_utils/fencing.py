@@ -72,7 +72,10 @@ def instance_state(client: Any, instance_id: str) -> Evidence:
     try:
         response = client.describe_instances(InstanceIds=[instance_id])
     except Exception as error:
-        if error_code(error) == "InvalidInstanceID.NotFound":
+        if error_code(error) in (
+            "InvalidInstanceID.NotFound",
+            "InvalidInstanceID.Malformed",
+        ):  # mi-... is the latter
             return Evidence(UNKNOWN, source, NOT_LISTED)
         return Evidence(UNKNOWN, source, explain(error, "EC2 DescribeInstances"))
     for reservation in response.get("Reservations", []):
