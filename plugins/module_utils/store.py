@@ -167,8 +167,8 @@ class RecordStore:
         else:
             condition += "#lease.#version = :version0"
             values[":version0"] = record.lease.version
-        if record.paused is None and "lease" in changes and record.lease is None:
-            # a pause that came after our read must stop a new move
+        if record.paused is None and ("paused" in changes or ("lease" in changes and record.lease is None)):
+            # a pause that came after our read must stop a new move, and another pause
             condition += " AND (attribute_not_exists(#paused) OR attribute_type(#paused, :nulltype))"
             names["#paused"] = "paused"
         sets = []
