@@ -130,6 +130,18 @@ class PairSpec:
         """The pair as it was given, fit for JSON."""
         return dict(self.raw)
 
+    def for_nodes(self) -> dict[str, Any]:
+        """The same as the nodes get it, for anybody to read there: without commands that may carry a password.
+
+        Nodes neither fence nor move addresses.
+        """
+        given = self.to_dict()
+        if self.fencing.command:
+            given["fencing"] = {"method": "none"}
+        if any(entry["kind"] == "command" for entry in self.redirect):
+            given["redirect"] = [entry for entry in given["redirect"] if entry["kind"] != "command"]
+        return given
+
 
 _USER = text(r"[a-z_][a-z0-9_.-]{0,31}\$?", "a user name")
 _PRODUCT_KEYS: dict[str, dict[str, Check]] = {

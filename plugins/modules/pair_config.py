@@ -89,7 +89,7 @@ def main() -> None:
             "node": spec.node(name).name,
             "root": module.params["root"],
             "metadata_url": module.params["metadata_url"],
-            "pair": spec.to_dict(),
+            "pair": spec.for_nodes(),
         }
         return {
             "changed": False,

@@ -27,6 +27,18 @@ def test_a_node_gets_its_configuration(run_module: RunModule, pair: dict[str, An
     assert result["changed"] is False
 
 
+def test_a_node_gets_no_command_that_may_carry_a_password(
+    run_module: RunModule, pair: dict[str, Any]
+) -> None:
+    fencing = {"method": "command", "command": ["fence_ipmilan", "--password=secret"], "timeout": 60}
+    address = {"kind": "elastic_ip", "allocation_id": "eipalloc-0123456789abcdef0"}
+    moving = {"kind": "command", "command": ["dns", "--key=secret"], "check": ["dig"]}
+    given = {**pair, "fencing": fencing, "redirect": [address, moving]}
+    written = run_module("pair_config", pair=given, node="hub-b")["config"]["pair"]
+    assert "secret" not in str(written) and written["redirect"] == [address]
+    assert run_module("pair_config", pair=written, node="hub-b")["config"]["pair"] == written
+
+
 def test_without_a_node_only_the_pair_is_checked(run_module: RunModule, pair: dict[str, Any]) -> None:
     assert run_module("pair_config", pair=pair)["config"] is None
 
