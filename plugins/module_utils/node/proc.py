@@ -128,6 +128,15 @@ def _end_group(process: subprocess.Popen[bytes], own: bool) -> None:
     process.wait()
 
 
+def _output(lasting: bool) -> IO[bytes]:
+    """Where a command may write. A full disk costs the words of a lasting one, never the command: it may be a stop."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        # memory is for what is sure to end
+        return open(os.devnull, "w+b") if lasting else os.fdopen(os.memfd_create("output"), "w+b")
+
+
 def _tail(handle: IO[bytes]) -> str:
     size = handle.seek(0, os.SEEK_END)
     handle.seek(max(0, size - OUTPUT))
@@ -147,7 +156,7 @@ def run(
     if own:
         _more_files()
     # a file, not a pipe: a daemon that keeps its output open must not hold us up
-    with tempfile.TemporaryFile() as output:
+    with _output(lasting=group != "new") as output:
         try:
             process = subprocess.Popen(
                 list(argv),

@@ -216,6 +216,16 @@ def test_output_is_bounded_from_its_end() -> None:
     assert len(ran.output) <= proc.OUTPUT and len(ran.said) <= 300 and ran.said.endswith("the end")
 
 
+def test_a_full_disk_stops_no_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_arguments: Any, **_options: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(proc.tempfile, "TemporaryFile", full)
+    assert proc.run(["/bin/sh", "-c", "echo told; exit 3"], 10).said == "told"
+    done = proc.run(["/bin/sh", "-c", f"echo lost; : > {tmp_path}/ran; exit 4"], 10, group="left")
+    assert (done.rc, done.output, (tmp_path / "ran").exists()) == (4, "", True)
+
+
 def test_what_cannot_be_run_is_said_on_one_line() -> None:
     with pytest.raises(ProductError, match=r"/no/such/program cannot be run: No such file"):
         proc.run(["/no/such/program"], 1)
