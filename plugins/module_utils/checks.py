@@ -54,12 +54,20 @@ def text(pattern: str, what: str) -> Check:
 
 
 def kind_of(value: Any) -> str:
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "text", type(None): "nothing"}
+    names: dict[type, str] = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        type(None): "nothing",
+    }
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    return next((name for kind, name in names.items() if type(value) is kind), type(value).__name__)
+    return names.get(type(value)) or next(
+        (name for kind, name in names.items() if isinstance(value, kind)), type(value).__name__
+    )
 
 
 def integer(low: int, high: int) -> Check:

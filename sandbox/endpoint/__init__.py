@@ -27,7 +27,8 @@ class Endpoint:
     since moto keeps its state in modules: `start` begins with an empty AWS.
 
     `control` maps a path to what answers POST /_sandbox/<path>. `stop_seconds` is the time in `stopping` after the
-    hypervisor's on_stop returned, `table_seconds` the time for which a new table is CREATING. `replicas` maps a table to the regions that DescribeTable shows as its replicas.
+    hypervisor's on_stop returned, `table_seconds` the time for which a new table is CREATING. `replicas` maps
+    a table to the regions that DescribeTable shows as its replicas.
     `unimplemented` lists what was answered with 501.
     """
 

@@ -45,7 +45,7 @@ def _read(pid: int, name: str) -> bytes:
 def _environment(pid: int) -> bytes:
     """A process's environment, each entry between zero bytes. While it executes a new program there is none to be
     seen for a moment: it is looked at again, or it would slip through."""
-    for _ in range(5):
+    for _turn in range(5):
         data = _read(pid, "environ")
         if data or state_of(pid) in ENDED or not _program(pid):
             break

@@ -185,12 +185,14 @@ class Cloudwatch:
 
     def describe_alarms_for_metric(self, **arguments: Any) -> Any:
         assert (arguments["Namespace"], arguments["MetricName"]) == ("HotStandby", "Unhealthy")
-        act = lambda: {"MetricAlarms": self.alarms}  # noqa: E731
-        return self._network.call("cloudwatch", "DescribeAlarmsForMetric", arguments, act)
+        return self._network.call(
+            "cloudwatch", "DescribeAlarmsForMetric", arguments, lambda: {"MetricAlarms": self.alarms}
+        )
 
     def get_metric_statistics(self, **arguments: Any) -> Any:
-        act = lambda: {"Datapoints": self.points}  # noqa: E731
-        return self._network.call("cloudwatch", "GetMetricStatistics", arguments, act)
+        return self._network.call(
+            "cloudwatch", "GetMetricStatistics", arguments, lambda: {"Datapoints": self.points}
+        )
 
     def put_metric_data(self, **arguments: Any) -> Any:
         def act() -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Ssm:
         self.clock, self.script = clock, script
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.sent_at = 0.0
-        self.send_error: Exception | None = None
+        self.send_error: BaseException | None = None
         self.cancel_error: Exception | None = None
         self.page = 50
 
@@ -48,7 +48,7 @@ class Ssm:
 
     def send_command(self, **arguments: Any) -> Any:
         self.calls.append(("send", arguments))
-        if self.send_error:
+        if self.send_error is not None:
             raise self.send_error
         self.sent_at = self.clock.now
         return {"Command": {"CommandId": "c-1"}}
@@ -81,7 +81,7 @@ class Ssm:
 
     def cancel_command(self, **arguments: Any) -> Any:
         self.calls.append(("cancel", arguments))
-        if self.cancel_error:
+        if self.cancel_error is not None:
             raise self.cancel_error
         return {}
 

@@ -304,8 +304,8 @@ class Ec2:
         return self._call("StopInstances", arguments, act)
 
     def describe_addresses(self, **arguments: Any) -> Any:
-        act = lambda: {"Addresses": [{"InstanceId": self._world.address}]}  # noqa: E731
-        return self._call("DescribeAddresses", arguments, act)
+        found = {"Addresses": [{"InstanceId": self._world.address}]}
+        return self._call("DescribeAddresses", arguments, lambda: found)
 
     def associate_address(self, **arguments: Any) -> Any:
         def act() -> dict[str, Any]:

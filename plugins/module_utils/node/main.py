@@ -165,9 +165,10 @@ def _one_line(error: BaseException) -> str:
 
 def _say(text: Answer) -> None:
     try:
-        print(dump_answer(text), flush=True)
+        sys.stdout.write(dump_answer(text) + "\n")
+        sys.stdout.flush()
         if sys.stderr.isatty():
-            print(f"{text.node or 'hotstandby'}: {text.state}: {text.message}", file=sys.stderr)
+            sys.stderr.write(f"{text.node or 'hotstandby'}: {text.state}: {text.message}\n")
     except OSError:
         pass  # nobody listens any more; the exit code still tells
 
@@ -198,7 +199,7 @@ def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> i
     if message:
         _say(_nobody(action, message))
         if not sys.stderr.isatty():
-            print(f"hotstandby: {message}", file=sys.stderr)
+            sys.stderr.write(f"hotstandby: {message}\n")
         return FAILED
     guard, table = _make(config, host, action, given)
     who: Optional[str] = None

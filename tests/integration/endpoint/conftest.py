@@ -172,7 +172,9 @@ class ThreadAgent:
                     threading.Thread(target=self._run, args=(answer["invocation"],), daemon=True).start()
 
     def _run(self, invocation: dict[str, Any]) -> None:
-        done = subprocess.run(["/bin/sh", "-c", invocation["script"]], capture_output=True, text=True)
+        done = subprocess.run(
+            ["/bin/sh", "-c", invocation["script"]], capture_output=True, text=True, check=False
+        )
         status = "Failed" if done.returncode else "Success"
         self.report(invocation["command_id"], done.returncode, done.stdout, done.stderr, status)
 

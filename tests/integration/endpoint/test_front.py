@@ -81,7 +81,7 @@ def test_every_other_call_is_throttled(
             return str(error.response["Error"]["Code"])
         return ""
 
-    outcomes = [outcome() for _ in range(4)]
+    outcomes = [outcome() for _turn in range(4)]
     assert outcomes.count("") == 2
     assert outcomes[0] == outcomes[2] or outcomes[1] == outcomes[3]
     known = {"ThrottlingException", "Throttling", "RequestLimitExceeded", "SlowDown"}
@@ -91,7 +91,7 @@ def test_every_other_call_is_throttled(
 def test_throttled_items_have_dynamodbs_own_error(endpoint: Any, client: Any, code: Any) -> None:
     endpoint.faults.throttle = True
     codes = set()
-    for _ in range(2):
+    for _turn in range(2):
         codes.add(
             code(client("dynamodb").get_item, TableName="none", Key={"pair": {"S": "a"}, "item": {"S": "b"}})
         )
@@ -171,7 +171,7 @@ def test_an_item_is_read_in_a_few_milliseconds(client: Any, table: str) -> None:
     key = {"pair": {"S": "p"}, "item": {"S": "record"}}
     dynamodb.put_item(TableName=table, Item=key)
     times = []
-    for _ in range(50):
+    for _turn in range(50):
         began = time.monotonic()
         dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
         times.append(time.monotonic() - began)

@@ -139,7 +139,7 @@ def test_several_at_once(agent: Any, send: Send, ended: Any) -> None:
     agent(A)
     agent(B)
     began = time.monotonic()
-    ids = [send("sleep 0.4; echo done", [A, B]) for _ in range(3)]
+    ids = [send("sleep 0.4; echo done", [A, B]) for _turn in range(3)]
     for command_id in ids:
         for instance_id in (A, B):
             assert ended(command_id, instance_id)["Status"] == "Success"
@@ -340,7 +340,7 @@ def test_instance_information(endpoint: Any, client: Any, agent: Any) -> None:
 
 def test_lists_come_in_pages(client: Any, agent: Any, send: Send) -> None:
     agent(A, running=False)
-    sent = [send("true") for _ in range(3)]
+    sent = [send("true") for _turn in range(3)]
     ssm = client("ssm")
     first = ssm.list_commands(InstanceId=A, MaxResults=2)
     assert [one["CommandId"] for one in first["Commands"]] == [sent[2], sent[1]]

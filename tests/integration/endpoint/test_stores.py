@@ -143,19 +143,24 @@ def test_reset_empties_tables(endpoint: Any, client: Any, table: str) -> None:
 # -- CloudWatch
 
 
-def put(client: Any, value: float, when: datetime | None = None, dimensions: Any = PAIR) -> None:
-    datum = {"MetricName": "Unhealthy", "Value": value, "Dimensions": dimensions, "Unit": "None"}
+def put(client: Any, value: float, when: datetime | None = None, dimensions: Any = None) -> None:
+    datum = {
+        "MetricName": "Unhealthy",
+        "Value": value,
+        "Dimensions": PAIR if dimensions is None else dimensions,
+        "Unit": "None",
+    }
     if when:
         datum["Timestamp"] = when
     client("cloudwatch").put_metric_data(Namespace="HotStandby", MetricData=[datum])
 
 
-def points(client: Any, dimensions: Any = PAIR) -> list[float]:
+def points(client: Any, dimensions: Any = None) -> list[float]:
     now = datetime.now(timezone.utc)
     found = client("cloudwatch").get_metric_statistics(
         Namespace="HotStandby",
         MetricName="Unhealthy",
-        Dimensions=dimensions,
+        Dimensions=PAIR if dimensions is None else dimensions,
         StartTime=now - timedelta(minutes=10),
         EndTime=now + timedelta(minutes=1),
         Period=60,

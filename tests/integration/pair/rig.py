@@ -38,6 +38,24 @@ class Played:
         return [step["name"] for step in self.result["steps"]]
 
 
+class Run:
+    """A playbook under way, in a process group of its own. `out` is where it leaves its result."""
+
+    def __init__(self, argv: list[str], folder: Path, env: dict[str, str], out: Path) -> None:
+        self.out = out
+        self.process = subprocess.Popen(
+            argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def end(self, seconds: float = 300.0) -> Played:
+        """Wait for it. A killed one has a negative exit code and no result."""
+        text, _none = self.process.communicate(timeout=seconds)
+        assert "Traceback" not in text, text
+        result = json.loads(self.out.read_text()) if self.out.exists() else {}
+        return Played(self.process.returncode, text, result)
+
+
 class Rig:
     """One sandbox, reset for each test."""
 
@@ -46,6 +64,7 @@ class Rig:
         self.info: dict[str, Any] = self._sandbox("up", *options)
         self.names = list(self.info["nodes"])
         self._seen = 0
+        self._begun = 0
 
     def _sandbox(self, *words: str) -> dict[str, Any]:
         done = subprocess.run(
@@ -92,20 +111,19 @@ class Rig:
 
     def playbook(self, name: str, *arguments: str, env: dict[str, str] | None = None, **extra: Any) -> Played:
         """Run a playbook of the collection as an operator does."""
-        out = self.state / "result.json"
+        return self.begin(name, *arguments, env=env, **extra).end()
+
+    def begin(self, name: str, *arguments: str, env: dict[str, str] | None = None, **extra: Any) -> Run:
+        """Begin to; a SANDBOX_RUN in `env` makes a trap find all of its processes."""
+        self._begun += 1
+        out = self.state / f"result-{self._begun}.json"
         out.unlink(missing_ok=True)
         words = [f"-e{key}={value}" for key, value in extra.items()]
-        done = subprocess.run(
-            [
-                str(BIN / "ansible-playbook"), "-i", self.info["inventory"], f"hotstandby.ops.{name}",
-                f"-ehotstandby_result_file={out}", *words, *arguments,
-            ],
-            cwd=self.state, env={**self.env, **(env or {})}, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-        text = done.stdout + done.stderr
-        assert "Traceback" not in text, text
-        result = json.loads(out.read_text()) if out.exists() else {}
-        return Played(done.returncode, text, result)
+        argv = [
+            str(BIN / "ansible-playbook"), "-i", self.info["inventory"], f"hotstandby.ops.{name}",
+            f"-ehotstandby_result_file={out}", *words, *arguments,
+        ]  # fmt: skip
+        return Run(argv, self.state, {**self.env, **(env or {})}, out)
 
     def failover(self, *arguments: str, **extra: Any) -> Played:
         return self.playbook("failover", *arguments, **extra)

@@ -137,7 +137,7 @@ def test_scripts_run_bare_and_their_codes_return(world: World) -> None:
 
 def test_several_at_once(world: World) -> None:
     begun = time.monotonic()
-    ids = [send(world, "hub-a", "sleep 1") for _ in range(3)]
+    ids = [send(world, "hub-a", "sleep 1") for _turn in range(3)]
     assert {outcome(world, "hub-a", one)["Status"] for one in ids} == {"Success"}
     assert time.monotonic() - begun < 2.5
 
@@ -328,7 +328,7 @@ def test_aws_faults(world: World) -> None:
     world.fault("aws", "clear")
     assert ec2.describe_instances()["Reservations"]
     world.fault("aws", "throttle")
-    assert sorted(throttled(ec2.describe_instances) for _ in range(4)) == [False, False, True, True]
+    assert sorted(throttled(ec2.describe_instances) for _turn in range(4)) == [False, False, True, True]
 
 
 def test_unknown_names_are_told(world: World) -> None:

@@ -47,9 +47,9 @@ LEAST = {key: FULL[key] for key in ("name", "region", "table", "service", "produ
 GONE = object()
 
 
-def changed(path: str, value: Any, base: dict[str, Any] = FULL) -> dict[str, Any]:
+def changed(path: str, value: Any, base: dict[str, Any] | None = None) -> dict[str, Any]:
     """The full pair with one value changed (or GONE) at a path such as nodes.1.name."""
-    raw: Any = copy.deepcopy(base)
+    raw: Any = copy.deepcopy(FULL if base is None else base)
     *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
     at = raw
     for part in way:

@@ -99,7 +99,10 @@ def test_a_missing_target_is_known_soon_and_the_other_heard() -> None:
 def test_a_target_that_is_listed_late_is_still_heard() -> None:
     late = invocation("Success", answer())
     running = invocation("InProgress")
-    script = lambda seconds: {B: running if seconds < 6 else OK_B, **({A: late} if seconds > 5 else {})}  # noqa: E731
+
+    def script(seconds: float) -> Any:
+        return {B: running if seconds < 6 else OK_B, **({A: late} if seconds > 5 else {})}
+
     replies, _ssm, _clock, _kept = ask(script)
     assert replies["hub-a"].state == "running" and replies["hub-b"].state == "stopped"
 
@@ -168,9 +171,10 @@ def test_an_answer_once_heard_stays_heard() -> None:
     """The listing forgets it again: eventual consistency, read twice."""
     well = invocation("Success", answer())
     running = invocation("InProgress")
-    script = lambda seconds: (  # noqa: E731
-        {A: well, B: running} if seconds < 1 else {B: running} if seconds < 4 else {B: OK_B}
-    )
+
+    def script(seconds: float) -> Any:
+        return {A: well, B: running} if seconds < 1 else {B: running} if seconds < 4 else {B: OK_B}
+
     replies, _ssm, _clock, _kept = ask(script)
     assert replies["hub-a"].state == "running" and replies["hub-b"].state == "stopped"
 

@@ -146,7 +146,7 @@ class Machine:
     def run(self, seconds: float = 10_000.0, until: Task | None = None) -> None:
         """Let time pass until everything stands still, `until` is done, or `seconds` have gone by."""
         end = self.now + seconds
-        for _ in range(200_000):
+        for _turn in range(200_000):
             if until is not None and until.done:
                 return
             ready: list[tuple[float, int, Any]] = [

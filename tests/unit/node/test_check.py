@@ -169,7 +169,10 @@ def test_self_fencing_leaves_a_busy_lock_alone() -> None:
 def test_one_check_at_a_time() -> None:
     machine = ran(Machine())
     points: Points = []
-    work = lambda guard: check.healthcheck(guard, guard.store, lambda *point: points.append(point))  # noqa: E731
+
+    def work(guard: Any) -> Any:
+        return check.healthcheck(guard, guard.store, lambda *point: points.append(point))
+
     first = machine.begin(work, freeze_at="run hubcluster -status")
     machine.run(5)
     outcome = machine.do(work)

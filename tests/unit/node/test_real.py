@@ -167,7 +167,9 @@ def test_files_are_replaced_whole_and_synced(tmp_path: Path, monkeypatch: pytest
     assert synced == [False, True]
     assert path.read_text() == "7\n" and stat.S_IMODE(path.stat().st_mode) == 0o640
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
-    monkeypatch.setattr(os, "replace", lambda *_names: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr(
+        os, "replace", lambda *_names: (_none for _none in ()).throw(OSError(28, "No space left"))
+    )
     with pytest.raises(StateError, match="seen: No space left"):
         host.write(str(path), "8\n")
     assert path.read_text() == "7\n" and os.listdir(path.parent) == ["seen"]

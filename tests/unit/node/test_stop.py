@@ -286,7 +286,7 @@ def test_whatever_the_order_a_proven_stop_is_final(seed: int) -> None:
     if dice.random() < 0.4:
         machine.run_product()
     points = ["lock", "sign", "read-record", "write seen", "run hubcluster -start", "wait", "instance-id", ""]
-    frozen_at = [dice.choice(points) for _ in range(dice.randint(1, 3))]
+    frozen_at = [dice.choice(points) for _turn in range(dice.randint(1, 3))]
     starts = [
         machine.begin(
             lambda guard: guard.start(Asked(*dice.choice([(rules.ORDER, 7), (rules.PERSON, None)])), 60),
@@ -297,9 +297,9 @@ def test_whatever_the_order_a_proven_stop_is_final(seed: int) -> None:
     machine.run(dice.choice([0, 0.05, 1, 4]))
     # a move withdraws the permission before it stops
     machine.record = dataclasses.replace(machine.record, active=None, state="broken")  # type: ignore[type-var]
-    stops = [machine.begin(lambda guard: guard.stop(7, "normal", 60)) for _ in range(dice.randint(1, 2))]
+    stops = [machine.begin(lambda guard: guard.stop(7, "normal", 60)) for _turn in range(dice.randint(1, 2))]
     proven = False
-    for _ in range(400):
+    for _turn in range(400):
         machine.run(0.5)
         for task in starts:
             if task.frozen and dice.random() < 0.02:
