@@ -55,7 +55,7 @@ class Enrolment:
         """Create, mend or leave the record. Raises EnrollError."""
         try:
             copies = self.ports.replicas()
-            if copies.yes:
+            if not copies.no:
                 raise EnrollError(
                     f"{copies}: a record that is copied proves nothing; use a table without replicas"
                 )

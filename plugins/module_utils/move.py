@@ -189,7 +189,7 @@ def way_out(record: Record, what: str, to: Optional[str] = None) -> Ended:
     return Ended(
         "broken",
         f"{what}. Nobody is named, nothing is started. Choose the node that shall run ({nodes}); both are proven "
-        "stopped first. Only when you pulled the other node's plug yourself, add -e allow_unfenced=true -e reason=TEXT",
+        "stopped first. Only when you pulled the other node's plug yourself, add -e allow_unfenced=true -e \"reason='TEXT'\"",
         command("failover", to=to or sorted(record.nodes)[0]),
         why=what,
     )
@@ -227,7 +227,10 @@ def oath(request: Request) -> str:
 
 def resumed(move: Move, request: Request) -> Move:
     """The move as the next holder takes it up; an operator may add `allow_unfenced` on the way."""
-    return dataclasses.replace(move, resumes=move.resumes + 1, unfenced=oath(request) or move.unfenced)
+    sworn = oath(request)
+    if sworn and request.by != move.by:
+        sworn = f"{sworn} (sworn by {request.by})"
+    return dataclasses.replace(move, resumes=move.resumes + 1, unfenced=sworn or move.unfenced)
 
 
 def exhausted(move: Move) -> bool:

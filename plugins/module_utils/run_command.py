@@ -23,6 +23,7 @@ UNDELIVERED = frozenset(
 ERROR_MARK = "----------ERROR-------"  # where ListCommandInvocations appends standard error
 DELIVERY = 30  # seconds; the least that SSM takes
 GRACE = 2.0  # seconds in which SSM resolves Targets; a node missing after that is not registered
+PATIENCE = 7.0  # seconds more for a node that began: its agent, its start and SSM's way back take their time
 PACE = (0.12, 0.08, 0.08, 0.1, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75)  # seconds between polls, then one second
 
 
@@ -237,7 +238,7 @@ class Nodes:
         keep: Callable[[], None],
         give_up: Optional[GiveUp] = None,
     ) -> dict[str, Reply]:
-        """Wait up to `wait` seconds for the answers of a command; every name gets a reply.
+        """Wait up to `wait` seconds for answers, a little more for a node that began; every name gets a reply.
 
         `give_up` is told the seconds waited and the replies so far, and may end the wait. Raises CommandError only when SSM refuses for good.
         """
@@ -250,7 +251,9 @@ class Nodes:
             keep()
             waited = self._clock.monotonic() - began
             open_names = self._poll(command_id, action, replies, waited)
-            if not open_names or waited >= wait or (give_up is not None and give_up(waited, replies)):
+            begun = any(getattr(replies[name], "reached", False) for name in open_names)
+            limit = wait + (PATIENCE if begun else 0.0)
+            if not open_names or waited >= limit or (give_up is not None and give_up(waited, replies)):
                 return replies
 
     def _poll(self, command_id: str, action: str, replies: dict[str, Reply], waited: float) -> list[str]:
@@ -273,7 +276,7 @@ class Nodes:
                 else:
                     replies[name] = NoAnswer("its SSM agent is not registered or not online")
             elif not outcome.ended:
-                began = outcome.status != "Pending"
+                began = outcome.status not in ("Pending", "Delayed")
                 replies[name] = NoAnswer(f"no answer in time (SSM: {outcome.status_details})", reached=began)
                 waiting.append(name)
             else:

@@ -119,7 +119,7 @@ class Session:
             "steps": self.journal.all(),
         }
         try:
-            self.ports.store.put_history(move.id, values)
+            self.ports.store.put_history(move.id, move.began or 0.0, values)
         except StoreError as error:
             return f"the history could not be written: {error}"
         return ""

@@ -208,7 +208,12 @@ class RecordStore:
     def heartbeat(self, node: str) -> Optional[Heartbeat]:
         """A node's last heartbeat, strongly consistent; None when there is none. Raises RecordUnreadable."""
         item = self._get(HEARTBEAT + node)
-        return parse_heartbeat(item) if item else None
+        if not item:
+            return None
+        found = parse_heartbeat(item)
+        if found is None:
+            raise RecordUnreadable(f"the heartbeat of '{node}' makes no sense")
+        return found
 
     def put_heartbeat(self, node: str, instance_id: str, boot_id: str, epoch: int, state: str) -> None:
         """Write this node's sign of life, one call. Raises RecordUnreadable."""
@@ -226,10 +231,12 @@ class RecordStore:
         except Exception as error:
             raise RecordUnreadable(self._why(error, "PutItem")) from error
 
-    def put_history(self, move_id: str, values: Mapping[str, Any]) -> None:
-        """Write one move's history; the same move is written over itself. Raises StoreError."""
+    def put_history(self, move_id: str, began: float, values: Mapping[str, Any]) -> None:
+        """Write one move's history; the same move is written over itself. `began` in epoch seconds. Raises StoreError."""
         try:
-            self._call("put_item", Item={**to_item(values), **self._key(HISTORY + move_id)})
+            self._call(
+                "put_item", Item={**to_item(values), **self._key(f"{HISTORY}{int(began):011d}#{move_id}")}
+            )
         except Exception as error:
             raise StoreError(self._why(error, "PutItem")) from error
 

@@ -88,10 +88,6 @@ class Transition:
                     "refused", f"{copies}: a record that is copied proves nothing; remove the replicas"
                 )
             if record.lease is not None:
-                if request.check:
-                    raise Ended(
-                        "refused", f"another run holds the pair: {record.lease.owner}", command("status")
-                    )
                 record = free_lease(store, record, self._ports.clock)
                 session.previous = record.active
                 session.holder.record = record
@@ -106,8 +102,7 @@ class Transition:
             else:
                 check_pause(record, request)
                 check_cooldown(self._pair, record, request, store.now())
-                move_id = f"{int(store.now() or 0)}-{self._ports.token()}"
-                session.write(move=new_move(record, request, move_id, target, store.now()))
+                session.write(move=new_move(record, request, self._ports.token(), target, store.now()))
                 move = session.move
                 note.detail = f"{move.kind} from {move.source} to {move.target}, epoch {record.epoch}"
         if stays:
@@ -321,7 +316,8 @@ class Transition:
     def _verify(self) -> bool:
         """Running, a second time; and a source that answers is still stopped. False when the move turned round."""
         session, move, pair = self._session, self._session.move, self._pair
-        asked = [move.target] if move.fenced else [move.target, move.source]
+        # what a fence proved off need not be asked; what somebody swore is asked all the same
+        asked = [move.target] if move.fenced and not move.unfenced else [move.target, move.source]
         limit = min(pair.timeouts.verify, pair.timeouts.confirm)
         deadline = self._ports.clock.monotonic() + pair.timeouts.verify
 

@@ -150,7 +150,15 @@ class Guard:
         if facts.memory.held is not None:
             self.state.let_go()
         self.host.log(f"start ({asked.who}) with epoch {decision.epoch}")
-        return self.control.up(deadline)
+        outcome = self.control.up(deadline)
+        if asked.who == OATH and outcome.state == "running":
+            # the record may still name the other node, which would start when it boots
+            other, name = self.config.other.name, self.config.node.name
+            warning = f"keep {other} off until the record is back and failover -e to={name} has run"
+            outcome = replace(
+                outcome, detail={**outcome.detail, "message": f"running without the record: {warning}"}
+            )
+        return outcome
 
     def _wait_for_lock(self, deadline: float) -> Optional[Any]:
         while True:
