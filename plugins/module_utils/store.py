@@ -170,6 +170,7 @@ class RecordStore:
         if record.paused is None and ("paused" in changes or ("lease" in changes and record.lease is None)):
             # a pause that came after our read must stop a new move, and another pause
             condition += " AND (attribute_not_exists(#paused) OR attribute_type(#paused, :nulltype))"
+            values[":nulltype"] = "NULL"
             names["#paused"] = "paused"
         sets = []
         for index, (key, value) in enumerate(sorted(changes.items())):
