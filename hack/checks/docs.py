@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tree import BIN, copy_dependencies, copy_sources
+from tree import BIN, ROOT, copy_dependencies, copy_sources
 
 
 def main() -> int:
@@ -23,6 +23,8 @@ def main() -> int:
         environment = {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": name,
+            # it copies dependencies by git where they lie in a checkout, and .venv is ignored there: an empty copy
+            "GIT_CEILING_DIRECTORIES": str(ROOT),
             "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", "")]),
         }
         command = [
