@@ -52,10 +52,11 @@ if ! [ -x .venv/bin/python ]; then
 fi
 
 stamp=.venv/.hotstandby-requirements
-wanted=$(cat requirements.txt requirements-dev.txt | cksum)
+wanted=$(cat requirements.txt requirements-dev.txt constraints.txt | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   say 'installing the pinned requirements (a few minutes the first time)'
-  .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+  .venv/bin/python -m pip install -q --disable-pip-version-check \
+    -r requirements-dev.txt -c constraints.txt
   echo "$wanted" >"$stamp"
 fi
 

@@ -116,6 +116,9 @@ class World:
         }
         self.address: str | None = self.nodes["hub-a"].instance_id
         self.stop_takes = 5.0
+        self.gone: dict[
+            str, str
+        ] = {}  # instances that were nodes once, and their state; empty: not listed any more
         self.stop_error = ""
         self.address_error = ""
         self.overlaps = 0
@@ -267,12 +270,12 @@ class Ec2:
 
     def describe_instances(self, **arguments: Any) -> Any:
         def act() -> dict[str, Any]:
-            node = self._world.by_instance(arguments["InstanceIds"][0])
-            return {
-                "Reservations": [
-                    {"Instances": [{"InstanceId": node.instance_id, "State": {"Name": node.power}}]}
-                ]
-            }
+            asked = arguments["InstanceIds"][0]
+            power = self._world.gone.get(asked)
+            if power == "":
+                raise client_error("InvalidInstanceID.NotFound", "DescribeInstances")
+            state = power or self._world.by_instance(asked).power
+            return {"Reservations": [{"Instances": [{"InstanceId": asked, "State": {"Name": state}}]}]}
 
         return self._call("DescribeInstances", arguments, act)
 
