@@ -44,6 +44,7 @@ class Node:
         self.frozen = False  # commands are taken and never answered
         self.power = "running"
         self.delay = 0.05  # seconds until a command runs
+        self.delays: dict[str, float] = {}  # the same for single actions
         self.start_seconds = self.stop_seconds = 0.0
         self.stop_ignored = self.start_fails = False
         self.eligible: dict[str, Any] = {
@@ -233,7 +234,7 @@ class Ssm:
 
             world.clock.at(seconds, end)
 
-        world.clock.at(node.delay, begin)
+        world.clock.at(node.delays.get(parameters["Action"], node.delay), begin)
 
     def list_command_invocations(self, **arguments: Any) -> Any:
         def act() -> dict[str, Any]:
