@@ -54,15 +54,17 @@ class Enrolment:
     def run(self) -> Enrolled:
         """Create, mend or leave the record. Raises EnrollError."""
         try:
-            copies = self.ports.replicas()
-            if not copies.no:
-                raise EnrollError(
-                    f"{copies}: a record that is copied proves nothing; use a table without replicas"
-                )
             try:
                 record: Optional[Record] = self.ports.store.read()
             except RecordMissing:
                 record = None
+            copies = self.ports.replicas()
+            if copies.yes:
+                raise EnrollError(
+                    f"{copies}: a record that is copied proves nothing; use a table without replicas"
+                )
+            if not copies.no:
+                raise EnrollError(f"{copies}: whether the table has replicas must be known first")
             if record is None:
                 return self._create()
             if dict(record.nodes) != self.pair.instance_ids():

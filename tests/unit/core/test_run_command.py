@@ -107,7 +107,9 @@ def test_a_target_that_is_listed_late_is_still_heard() -> None:
     assert replies["hub-a"].state == "running" and replies["hub-b"].state == "stopped"
 
 
-@pytest.mark.parametrize(("status", "reached"), [("Pending", False), ("InProgress", True), ("Delayed", False)])
+@pytest.mark.parametrize(
+    ("status", "reached"), [("Pending", False), ("InProgress", True), ("Delayed", False)]
+)
 def test_what_never_ends_is_no_answer_after_the_wait(status: str, reached: bool) -> None:
     replies, ssm, clock, kept = ask(steady(a=invocation(status), b=OK_B), wait=20)
     assert replies["hub-a"] == NoAnswer(f"no answer in time (SSM: {status})", reached=reached)
