@@ -163,6 +163,16 @@ def test_deploy_refuses_the_folder_of_another_pair(rig: Rig) -> None:
     assert marker.read_text() == "hub-other\n"
 
 
+def test_deploy_refuses_a_node_of_another_pair(rig: Rig) -> None:
+    path = Path(rig.info["nodes"]["hub-b"]["root"]) / "etc/hotstandby/pair.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["pair"]["name"] = "hub-other"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    done = play(rig, "hotstandby.ops.deploy")
+    assert done.returncode != 0 and "hub-b belongs to pair 'hub-other'" in done.stdout + done.stderr
+    assert json.loads(path.read_text(encoding="utf-8")) == content
+
+
 @pytest.mark.parametrize("name", ["failover", "deploy"])
 def test_without_credentials_one_line_says_so(rig: Rig, name: str) -> None:
     none = {
