@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -18,6 +19,8 @@ from .pair import PairSpec
 from .ports import Ports
 from .record import Heartbeat, Record, RecordMissing, StoreError
 from .run_command import CommandError
+
+WIDTH, HEIGHT = 120, 24  # columns and lines of one screen
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,11 @@ def moment(value: Any) -> str:
     """Epoch seconds for people, in UTC."""
     if not isinstance(value, (int, float)):
         return "unknown"
-    return datetime.datetime.fromtimestamp(value, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    try:
+        at = datetime.datetime.fromtimestamp(value, datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):  # no moment that a calendar knows
+        return "unknown"
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def span(seconds: Optional[float]) -> str:
@@ -134,8 +141,17 @@ def node_facts(view: View, name: str) -> dict[str, Any]:
     return facts
 
 
+def _line(text: str) -> str:
+    """Text of people and of nodes as one line."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def next_step(view: View) -> str:
-    """The exact next thing to do, for a person who was just woken."""
+    """The exact next thing to do, for a person who was just woken: one line, never cut."""
+    return _line(_next(view))
+
+
+def _next(view: View) -> str:
     record, pair = view.record, view.pair
     if record is None:
         if view.missing:
@@ -192,7 +208,7 @@ def _steady_step(view: View, record: Record, active: str, running: list[str]) ->
 
 
 def screen(view: View) -> list[str]:
-    """One screen of text."""
+    """One screen of text: at most HEIGHT lines of WIDTH columns; only the last, what to do next, may be longer."""
     record, pair = view.record, view.pair
     lines = [f"Pair    {pair.name} ({pair.service}, {pair.region}, table {pair.table})"]
     if record is None:
@@ -225,8 +241,16 @@ def screen(view: View) -> list[str]:
     if view.history:
         lines.append(f"Last    {_last_line(view.history[0])}")
     lines += [f"Note    {note}" for note in view.notes]
-    lines.append(f"Next    {next_step(view)}")
-    return lines
+    fitted = [part for line in lines for part in _fitted(line)]
+    if len(fitted) > HEIGHT - 1:
+        fitted = [*fitted[: HEIGHT - 2], f"...     {len(fitted) - HEIGHT + 2} more lines"]
+    return [*fitted, f"Next    {next_step(view)}"]
+
+
+def _fitted(line: str) -> list[str]:
+    return textwrap.wrap(
+        _line(line), WIDTH, subsequent_indent=" " * 8, max_lines=3, placeholder=" ...", break_on_hyphens=False
+    )
 
 
 def _node_line(view: View, name: str) -> str:
