@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from .checks import shown
+
 SCHEMA = 1
 OLDEST_SCHEMA = 1  # one older schema is read, once there is one
 
 STATES = ("steady", "moving", "broken")
 STEPS = ("confirm", "stop", "fence", "start")
 KINDS = ("failover", "switchover", "recovery")
+MAX_LEASE = 3600.0  # seconds; pair.py allows less
+MANY = 1e15  # no time in seconds is larger
 MAX_LOG = 40  # steps kept in the record; an item must stay far below DynamoDB's 400 kB
 
 
@@ -132,17 +136,56 @@ def _move(pair: str, raw: Any, nodes: Mapping[str, str]) -> Optional[Move]:
         move = Move(**{**values, "log": tuple(raw.get("log", ()))})
     except TypeError as error:
         raise _bad(pair, "move lacks a field") from error
+    texts = (
+        move.id,
+        move.kind,
+        move.source,
+        move.target,
+        move.step,
+        move.reason,
+        move.by,
+        move.unfenced,
+        move.why,
+    )
+    if not (
+        all(isinstance(text, str) for text in texts)
+        and all(_count(number) for number in (move.resumes, move.tries))
+        and all(isinstance(flag, bool) for flag in (move.rollback, move.fenced, move.assumed))
+        and (move.began is None or _number(move.began))
+        and all(isinstance(step, Mapping) for step in move.log)
+    ):
+        raise _bad(pair, "a field of move is of another kind")
     if move.kind not in KINDS or move.step not in STEPS:
-        raise _bad(pair, f"move is at '{move.kind}/{move.step}'")
+        raise _bad(pair, f"move is at '{shown(move.kind)}/{shown(move.step)}'")
     if {move.source, move.target} != set(nodes):
-        raise _bad(pair, f"move goes from '{move.source}' to '{move.target}'")
+        raise _bad(pair, f"move goes from '{shown(move.source)}' to '{shown(move.target)}'")
     return move
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < MANY
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _lease(pair: str, raw: Any) -> Optional[Lease]:
+    if raw is None:
+        return None
+    try:
+        lease = Lease(str(raw["owner"]), str(raw["version"]), float(raw["seconds"]))
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        raise _bad(pair, "lease lacks a field") from error
+    if not 0 < lease.seconds <= MAX_LEASE:
+        raise _bad(pair, f"lease is for {shown(lease.seconds)} s")
+    return lease
 
 
 def parse_record(pair: str, item: Mapping[str, Any]) -> Record:
     """Read a plain item. Raises SchemaMismatch or RecordUnreadable; never guesses."""
     schema = item.get("schema")
-    if not isinstance(schema, int):
+    if not isinstance(schema, int) or isinstance(schema, bool):
         raise _bad(pair, "it has no schema")
     if not OLDEST_SCHEMA <= schema <= SCHEMA:
         raise SchemaMismatch(
@@ -155,26 +198,22 @@ def parse_record(pair: str, item: Mapping[str, Any]) -> Record:
         or not all(isinstance(value, str) for value in nodes.values())
     ):
         raise _bad(pair, "nodes is not a map of two")
-    if not isinstance(epoch, int) or epoch < 0:
+    if not isinstance(epoch, int) or not _count(epoch):
         raise _bad(pair, "epoch is not a number")
-    if "active" not in item or (active is not None and active not in nodes):
-        raise _bad(pair, f"active is '{active}'")
+    if "active" not in item or not (active is None or (isinstance(active, str) and active in nodes)):
+        raise _bad(pair, f"active is '{shown(active)}'")
     if state not in STATES:
-        raise _bad(pair, f"state is '{state}'")
+        raise _bad(pair, f"state is '{shown(state)}'")
     if state != "steady" and active is not None and item.get("move") is None:
         raise _bad(pair, f"state is {state} with an active node and no move")
-    lease = item.get("lease")
-    try:
-        held = (
-            None
-            if lease is None
-            else Lease(str(lease["owner"]), str(lease["version"]), float(lease["seconds"]))
-        )
-    except (TypeError, KeyError, ValueError) as error:
-        raise _bad(pair, "lease lacks a field") from error
     paused = item.get("paused")
     if paused is not None and not isinstance(paused, Mapping):
         raise _bad(pair, "paused is not a map")
+    pending, times = item.get("pending") or (), item.get("times") or {}
+    if not isinstance(pending, (list, tuple)) or not all(isinstance(label, str) for label in pending):
+        raise _bad(pair, "pending is not a list of texts")
+    if not isinstance(times, Mapping):
+        raise _bad(pair, "times is not a map")
     move = _move(pair, item.get("move"), nodes)
     if state == "moving" and move is None:
         raise _bad(pair, "state is moving and there is no move")
@@ -186,17 +225,19 @@ def parse_record(pair: str, item: Mapping[str, Any]) -> Record:
         state=state,
         schema=schema,
         move=move,
-        pending=tuple(item.get("pending") or ()),
-        lease=held,
+        pending=tuple(pending),
+        lease=_lease(pair, item.get("lease")),
         paused=paused,
-        times=dict(item.get("times") or {}),
+        times=dict(times),
     )
 
 
 def parse_heartbeat(item: Mapping[str, Any]) -> Optional[Heartbeat]:
     """Read a heartbeat item; None when it makes no sense (then it tells nothing)."""
+    at = item.get("time")
+    if at is not None and not _number(at):
+        return None
     try:
-        at = item.get("time")
         return Heartbeat(
             node=str(item["node"]),
             instance_id=str(item["instance_id"]),
@@ -206,7 +247,7 @@ def parse_heartbeat(item: Mapping[str, Any]) -> Optional[Heartbeat]:
             beat=str(item["beat"]),
             time=None if at is None else float(at),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
