@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 from .lease import Holder, LeaseHeld, LeaseLost
-from .move import Ended, Journal, Request, Result, in_flight
+from .move import Ended, Journal, Request, Result, command, in_flight
 from .pair import PairSpec
 from .ports import Ports
 from .record import Move, Record, StoreError
@@ -147,7 +147,9 @@ class Session:
                 resumes = max(0, move.resumes - 1) if end.api else move.resumes
                 back = dataclasses.replace(move, resumes=resumes, log=self.journal.all())
                 self.holder.release(move=back)
-        except (StoreError, LeaseLost) as error:
+        except LeaseLost as error:
+            end = Ended("refused", f"{end.message}. Meanwhile {error}", command("status"))
+        except StoreError as error:
             end.message += f" (the record could not be let go: {error}; its lease runs out by itself)"
         return self.result(end)
 

@@ -199,7 +199,9 @@ class RecordStore:
         wanted = _changed(record, changes)
         if all(_same(getattr(current, key), getattr(wanted, key)) for key in changes):
             return current
-        if lost:
+        # once the record has moved on, our write can never come true any more, however late it arrives
+        based = (record.epoch, record.state, record.lease)
+        if lost or (current.epoch, current.state, current.lease) != based:
             who = current.lease.owner if current.lease else "somebody else"
             raise Conflict(f"the record of pair '{self.pair}' was changed by {who}")
         raise RecordUnreadable(self._why(error, "UpdateItem")) from error
