@@ -192,13 +192,12 @@ def _steady_step(view: View, record: Record, active: str, running: list[str]) ->
         return f"{command('failover')}, or on {active}: sudo /usr/local/bin/hotstandby start"
     if reply.state == "unknown":
         return f"mend the check on {active}: {reply.message}"
-    lost = [label for label, found in view.addresses.items() if not found.yes]
-    if record.pending or lost:
-        return (
-            f"point the address at {active}: {command('failover', to=active)}"
-            if record.pending
-            else (f"look at {', '.join(lost)}: it does not point to {active}")
-        )
+    strayed = [label for label, found in view.addresses.items() if found.no]
+    if record.pending or strayed:
+        return f"point the address at {active}: {command('failover', to=active)}"
+    unknown = [label for label, found in view.addresses.items() if not found.yes]
+    if unknown:
+        return f"look at {', '.join(unknown)}: it is not known to point to {active}"
     why = ineligible(view.pair, other, view.replies[other])
     if why:
         return f"mend the standby, it could not take over: {why}"

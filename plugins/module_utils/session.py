@@ -135,6 +135,7 @@ class Session:
         if self.request.check or not self.holder.held:
             return self.result(end)
         try:
+            self.holder.ready()  # whoever lost its lease must not write over the history of who finished
             self.keep_history(end)
             if end.outcome == "broken":
                 times = {**record.times, "why": end.why}

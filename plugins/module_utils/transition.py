@@ -148,8 +148,10 @@ class Transition:
                     command("failover", to=record.other(target)),
                 )
             note.detail = f"{target} answers that the service runs"
-        if record.pending:
-            self._pay()
+        node = self._pair.node(target)
+        strayed = [item.label for item in self._ports.redirects if item.points_to(node).no]
+        if record.pending or strayed:
+            self._pay(tuple(dict.fromkeys([*record.pending, *strayed])))
         raise Ended("unchanged", f"{target} is active and well (epoch {record.epoch})", failed=False)
 
     def _status(self, action: str, name: str, active: str = "") -> Reply:
@@ -160,10 +162,9 @@ class Transition:
         )
         return asked[name]
 
-    def _pay(self) -> NoReturn:
-        """Retry the addresses that an earlier move left pending. Always raises Ended."""
+    def _pay(self, pending: tuple[str, ...]) -> NoReturn:
+        """Move the addresses that an earlier move left pending, or that strayed. Always raises Ended."""
         session = self._session
-        pending = session.record.pending
         if self._request.check:
             raise session.plan(["redirect", "settle"], f"{', '.join(pending)} would be pointed at the active")
         session.write()
@@ -173,7 +174,7 @@ class Transition:
             session.holder.release(pending=tuple(left), move=None)
         if left:
             raise self._degraded(left)
-        raise Ended("moved", "the pending addresses now point to the active node", failed=False)
+        raise Ended("moved", "the addresses now point to the active node", failed=False)
 
     def _degraded(self, left: list[str]) -> Ended:
         active = str(self._session.record.active)
@@ -215,7 +216,7 @@ class Transition:
                 stop, note.outcome, note.detail = end, end.outcome, end.message
         if stop is not None:
             if session.record.pending and stop.outcome == "not_confirmed" and not stop.failed:
-                self._pay()
+                self._pay(session.record.pending)
             raise stop
         with session.step("eligible") as note:
             note.detail = eligible(pair, self._ports, session.record, replies)
@@ -385,6 +386,7 @@ class Transition:
                 "moved", f"{move.target} is active with epoch {session.record.epoch}{spent}", failed=False
             )
         with session.step("settle") as note:
+            session.holder.ready()  # whoever lost its lease must not write over the history of who finished
             session.metric(end.outcome)
             note.detail = session.keep_history(end)
             now = store.now()

@@ -49,7 +49,7 @@ class Watch:
     def telling(self) -> list[int]:
         """The moments, less those in the middle of a row of one call, which all look alike."""
         calls = self.calls
-        return [n for n, call in enumerate(calls) if calls[max(0, n - 4) : n + 5] != [call] * 9]
+        return [n for n, call in enumerate(calls) if calls[max(0, n - 2) : n + 3] != [call] * 5]
 
     def _written(self, record: Record) -> None:
         before = self.records[-1]

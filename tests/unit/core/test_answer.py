@@ -125,7 +125,7 @@ def test_a_truncated_answer_is_no_answer(cut: int) -> None:
     assert isinstance(read(whole[cut:]), NoAnswer)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.text(max_size=200) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from(list(GOOD)),
     lambda inner: st.dictionaries(st.sampled_from(list(GOOD)), inner, max_size=13) | st.lists(inner, max_size=3),
@@ -135,7 +135,7 @@ def test_no_text_raises_or_passes_for_an_answer(text: str) -> None:
     assert isinstance(read(text), NoAnswer)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(list(GOOD)), st.none() | st.integers() | st.text(max_size=4) | st.lists(st.none())
                        | st.dictionaries(st.text(max_size=3), st.text(max_size=3))))  # fmt: skip
 def test_an_answer_with_odd_values_never_raises(changes: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ ANSWERS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(ANSWERS)
 def test_an_answer_fits_and_is_read_back(answer: Answer) -> None:
     text = dump_answer(answer)

@@ -132,7 +132,7 @@ def sensible(record: Record) -> None:
     assert not record.times or record.times.get("x") is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(
     st.dictionaries(st.sampled_from(sorted(GOOD)), JUNK, max_size=3),
     st.dictionaries(st.sampled_from(sorted(GOOD["move"])), JUNK, max_size=3),
@@ -149,7 +149,7 @@ def test_any_item_is_read_or_unknown(top: dict[str, Any], move: dict[str, Any]) 
         sensible(record)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(JUNK)
 def test_any_heartbeat_is_read_or_tells_nothing(junk: Any) -> None:
     good = {

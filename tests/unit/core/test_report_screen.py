@@ -135,6 +135,14 @@ def test_another_inventory() -> None:
 def test_an_address_that_points_elsewhere() -> None:
     world = World().steady()
     world.address = "i-0bbbbbbbbbbbbbbbb"
+    assert exact(world) == f"point the address at hub-a: {PLAY}failover -e to=hub-a"
+    assert world.run(to="hub-a").outcome == "moved"
+    assert world.address == "i-0aaaaaaaaaaaaaaaa" and world.run(to="hub-a").outcome == "unchanged"
+
+
+def test_an_address_that_cannot_be_read() -> None:
+    world = World().steady()
+    world.network.denied.add("ec2:DescribeAddresses")
     assert exact(world).startswith("look at elastic_ip eipalloc-")
 
 
