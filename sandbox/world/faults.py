@@ -197,7 +197,7 @@ def _trap_words(kind: str) -> dict[str, Any]:
 def trap(world: World, given: dict[str, Any]) -> dict[str, Any]:
     """Arm a trap: {call: "service:Action", count, when: before|after, who, holds, run, act}.
 
-    `act` is kill, stop or hold, done to every process whose environment has SANDBOX_RUN=`run` (not its process group:
+    `act` is kill, stop or hold, done to every process whose environment has SANDBOX_RUN=DIR:`run` (not its process group:
     ansible's workers leave that), or the word of a fault of aws. A call under `hold` is kept until `release`.
     """
     act, run, when = str(given["act"]), str(given.get("run") or ""), str(given.get("when") or "before")
@@ -220,18 +220,23 @@ def trap(world: World, given: dict[str, Any]) -> dict[str, Any]:
     return armed.to_dict()
 
 
+def _run(world: World, run: str) -> str:
+    """The value of SANDBOX_RUN: two sandboxes at once may each have a run of that name."""
+    return processes.label(str(world.layout.state), run)
+
+
 def _deed(world: World, act: str, run: str) -> Callable[[], object]:
     if act == "kill":
-        return lambda: processes.kill_all(processes.RUN, run)
+        return lambda: processes.kill_all(processes.RUN, _run(world, run))
     if act in ("stop", "hold"):
-        return lambda: processes.freeze_all(processes.RUN, run)
+        return lambda: processes.freeze_all(processes.RUN, _run(world, run))
     return lambda: aws_fault(world, act)
 
 
 def release(world: World, run: str) -> dict[str, Any]:
     """The processes of a run go on, and whatever call a trap withholds."""
     world.endpoint.faults.traps.release()
-    return {"thawed": processes.thaw_all(processes.RUN, run)}
+    return {"thawed": processes.thaw_all(processes.RUN, _run(world, run))}
 
 
 def _restore_record(world: World) -> dict[str, Any]:

@@ -28,7 +28,7 @@ POINTS = [
 
 
 def marked(rig: Rig, name: str, run: str, **extra: Any) -> Run:
-    return rig.begin(name, env={"SANDBOX_RUN": run}, **extra)
+    return rig.begin(name, env={"SANDBOX_RUN": f"{rig.state}:{run}"}, **extra)
 
 
 def history(rig: Rig) -> list[dict[str, Any]]:
