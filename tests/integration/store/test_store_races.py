@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 import time
 import uuid
@@ -182,7 +183,7 @@ def test_eight_contenders_have_one_winner(served: Any) -> None:
         record = dataclasses.replace(fresh(RecordStore(served, "hotstandby", f"race-{uuid.uuid4().hex}")))
         won: list[str] = []
 
-        def contend(name: str, record: Record = record, won: list[str] = won) -> None:
+        def contend(name: str, record: Record, won: list[str]) -> None:
             mine = RecordStore(served, "hotstandby", record.pair)
             try:
                 mine.update(record, lease=mine.new_lease(name, 30))
@@ -190,7 +191,7 @@ def test_eight_contenders_have_one_winner(served: Any) -> None:
             except Conflict:
                 pass
 
-        threads = [threading.Thread(target=contend, args=(f"c{number}",)) for number in range(8)]
+        threads = [threading.Thread(target=contend, args=(f"c{number}", record, won)) for number in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -209,7 +210,7 @@ def test_eight_who_take_over_a_dead_lease_have_one_winner_and_the_dead_wakes_to_
         dead.write(state="moving", active=None, move=MOVE)
         granted: list[str] = []
 
-        def contend(number: int, pair: str = store.pair, granted: list[str] = granted) -> None:
+        def contend(number: int, pair: str, granted: list[str]) -> None:
             mine = RecordStore(served, "hotstandby", pair)
             try:
                 record = free_lease(mine, mine.read(), clock)
@@ -221,7 +222,7 @@ def test_eight_who_take_over_a_dead_lease_have_one_winner_and_the_dead_wakes_to_
             except (LeaseHeld, LeaseLost):
                 pass
 
-        race(8, contend)
+        race(8, functools.partial(contend, pair=store.pair, granted=granted))
         after = store.read()
         assert len(granted) == 1, granted
         assert (after.epoch, after.active, after.lease and after.lease.owner) == (8, "hub-b", granted[0])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -172,11 +173,11 @@ def test_a_run_that_sleeps_at_any_call_while_another_finishes_changes_nothing_mo
         watch.at = moment
         after: list[Any] = []
 
-        def other(world: World = world, then: dict[str, Any] = then, after: list[Any] = after) -> None:
+        def other(world: World, then: dict[str, Any], after: list[Any]) -> None:
             world.run(by="akira", owner="akira@b/9", **then)
             after.append(world.record())
 
-        watch.trouble = other
+        watch.trouble = functools.partial(other, world, then, after)
         result = world.run(**first)
         watch.check()
         assert after, "the other run was there"
