@@ -62,11 +62,17 @@ class Controller:
         self._commands: dict[str, str] = {}
         self.clock = LeapClock()
         self.pair = parse_pair({**rig.info["pair"], **pair})
-        active = rig.active() or rig.names[0]
+        active = self._active()
         self._letters = {
             rig.info["nodes"][name]["instance_id"]: "A" if name == active else "B" for name in rig.names
         }
         self.ports = ports_for(self.pair, self._client, self.clock)
+
+    def _active(self) -> str:
+        try:
+            return self.rig.active() or self.rig.names[0]
+        except KeyError:  # the record is gone
+            return self.rig.names[0]
 
     def _client(self, service: str) -> Any:
         env = self.rig.info["env"]
