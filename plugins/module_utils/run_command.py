@@ -265,6 +265,9 @@ class Nodes:
                 raise
             found = {}
             waited = 0.0  # a failed listing tells nothing about who is missing
+            for name, known in replies.items():
+                if isinstance(known, NoAnswer):
+                    replies[name] = NoAnswer(f"no answer in time ({error})", known.reached)
         waiting = []
         for name, known in replies.items():
             if isinstance(known, Answer):
