@@ -66,6 +66,7 @@ def handlers(world: World, ended: threading.Event) -> dict[str, Callable[[Payloa
         "clear": lambda payload: world.clear(payload.get("target")),
         "trap": lambda payload: faults.trap(world, payload),
         "traps": lambda _payload: {"traps": world.endpoint.faults.traps.listed()},
+        "ssm": lambda payload: faults.late_ssm(world, payload),
         "release": lambda payload: faults.release(world, str(payload["run"])),
         "down": down,
     }

@@ -233,6 +233,15 @@ def _deed(world: World, act: str, run: str) -> Callable[[], object]:
     return lambda: aws_fault(world, act)
 
 
+def late_ssm(world: World, given: dict[str, Any]) -> dict[str, Any]:
+    """How late SSM knows of a new command: {hidden_calls, hidden_seconds, hidden_listings}, as AgentHub has them."""
+    hub = world.endpoint.agents
+    hub.hidden_calls = int(given.get("hidden_calls", hub.hidden_calls))
+    hub.hidden_seconds = float(given.get("hidden_seconds", hub.hidden_seconds))
+    hub.hidden_listings = int(given.get("hidden_listings", hub.hidden_listings))
+    return {"hidden_calls": hub.hidden_calls, "hidden_listings": hub.hidden_listings}
+
+
 def release(world: World, run: str) -> dict[str, Any]:
     """The processes of a run go on, and whatever call a trap withholds."""
     world.endpoint.faults.traps.release()

@@ -16,6 +16,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_p
 from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
 from ansible_collections.hotstandby.ops.plugins.module_utils.report import describe_pair
 from ansible_collections.hotstandby.ops.plugins.module_utils.transition import Transition
+from botocore.exceptions import ClientError
 
 from tests.integration.pair.rig import Rig
 
@@ -71,7 +72,7 @@ class Controller:
     def _active(self) -> str:
         try:
             return self.rig.active() or self.rig.names[0]
-        except KeyError:  # the record is gone
+        except (KeyError, ClientError):  # the record is gone, or cannot be read
             return self.rig.names[0]
 
     def _client(self, service: str) -> Any:
