@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 from ansible_collections.hotstandby.ops.plugins.module_utils.clients import client_config
 from ansible_collections.hotstandby.ops.plugins.module_utils.move import Request, Result
 from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
@@ -18,10 +17,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.report import descr
 from ansible_collections.hotstandby.ops.plugins.module_utils.transition import Transition
 from botocore.exceptions import ClientError
 
-from tests.integration.pair.rig import Rig
-
-# one for all: each new session would read the services' descriptions again, which takes longer than a move
-SESSION = boto3.session.Session()
+from tests.integration.pair.rig import SESSION, Rig
 
 
 class Crash(BaseException):

@@ -99,7 +99,18 @@ def test_one_right_is_missing(rig: Rig, label: str) -> None:
     finished(rig, before)
 
 
-@pytest.mark.parametrize("label", [name for name in STEPS if STEPS[name][0] in DOWN])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "GetItem",
+        "ListCommandInvocations:look@AB",
+        "SendCommand:stop@A",
+        "UpdateItem:active+epoch+lease+move start",
+        "SendCommand:start@B",
+        "AssociateAddress",
+        "PutItem",
+    ],
+)
 def test_a_service_is_down(rig: Rig, label: str) -> None:
     service, _right, named = STEPS[label]
     before = str(rig.active())
@@ -114,7 +125,7 @@ def test_a_service_is_down(rig: Rig, label: str) -> None:
     finished(rig, before)
 
 
-@pytest.mark.parametrize("label", ["GetItem", "SendCommand:stop@A", "SendCommand:start@B"])
+@pytest.mark.parametrize("label", ["GetItem", "SendCommand:start@B"])
 def test_everything_is_throttled(rig: Rig, label: str) -> None:
     before = str(rig.active())
     result = attacked(rig, label, "throttle")
@@ -122,7 +133,7 @@ def test_everything_is_throttled(rig: Rig, label: str) -> None:
     finished(rig, before)
 
 
-@pytest.mark.parametrize("label", ["GetItem", "SendCommand:stop@A", "SendCommand:start@B"])
+@pytest.mark.parametrize("label", ["GetItem", "SendCommand:start@B"])
 def test_each_call_takes_a_second_more_than_the_lease_allows(rig: Rig, label: str) -> None:
     before = str(rig.active())
     result = attacked(rig, label, "slow:controller:1000")

@@ -19,6 +19,7 @@ import boto3
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
+SESSION = boto3.session.Session()
 READS = ("Describe", "Get", "List", "Query", "Scan", "SendCommand:look", "StopInstances:DryRun")
 
 
@@ -65,6 +66,7 @@ class Rig:
         self.names = list(self.info["nodes"])
         self._seen = 0
         self._begun = 0
+        self._clients: dict[str, Any] = {}
 
     def _sandbox(self, *words: str) -> dict[str, Any]:
         done = subprocess.run(
@@ -129,11 +131,17 @@ class Rig:
         return self.playbook("failover", *arguments, **extra)
 
     def client(self, service: str) -> Any:
-        """A client with the operator's keys."""
-        env = self.info["env"]
-        return boto3.session.Session(
-            aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"]
-        ).client(service, region_name=self.info["region"], endpoint_url=self.info["endpoint_url"])
+        """A client with the operator's keys, made once: reading a service's description takes as long as a small move."""
+        if service not in self._clients:
+            env = self.info["env"]
+            self._clients[service] = SESSION.client(
+                service,
+                region_name=self.info["region"],
+                endpoint_url=self.info["endpoint_url"],
+                aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+            )
+        return self._clients[service]
 
     def record(self) -> dict[str, Any]:
         """The record item as it stands, typed as DynamoDB has it."""
