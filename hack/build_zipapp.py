@@ -3,11 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Build the node command: one file that any Python 3.9 or newer runs. `build_zipapp.py [OUTPUT]`.
 
-The same sources give the same bytes, so that a deploy changes nothing when nothing changed.
+The same sources and the same Python give the same bytes, so that a deploy changes nothing when nothing changed. Beside
+each source lies its bytecode for the Python that builds: a node with the same Python starts in half the time, and any
+other one ignores it and compiles the source.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import marshal
 import os
 import sys
 import tempfile
@@ -30,6 +34,24 @@ def files() -> dict[str, bytes]:
     return found
 
 
+def bytecode(name: str, source: bytes) -> bytes:
+    """The .pyc of one source, with its hash instead of a time, never checked against the source (PEP 552)."""
+    code = compile(source, name, "exec", dont_inherit=True)
+    try:
+        body = marshal.dumps(code, 2)  # later versions write how often an object is shared, which is chance
+    except ValueError:
+        body = marshal.dumps(code)
+    return importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(source) + body
+
+
+def members() -> dict[str, bytes]:
+    """{name in the archive: content}: every source and its bytecode."""
+    found = files()
+    # __main__ is run as a source: runpy finds it by name, and it is two lines
+    compiled = {f"{name}c": bytecode(name, source) for name, source in found.items() if name != "__main__.py"}
+    return {**found, **compiled}
+
+
 def build(target: Path) -> None:
     """Write the archive, as a whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +60,7 @@ def build(target: Path) -> None:
         with os.fdopen(handle, "wb") as stream:
             stream.write(b"#!/usr/bin/env python3\n")
             with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-                for name, content in sorted(files().items()):
+                for name, content in sorted(members().items()):
                     info = zipfile.ZipInfo(name, TIME)
                     info.compress_type = zipfile.ZIP_DEFLATED
                     info.external_attr = 0o644 << 16

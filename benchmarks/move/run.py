@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A failover on the sandbox, counted and timed, beside the published way of two send_command calls in the same run.
 
-Usage: python benchmarks/move/run.py [--rounds 5] [--latency 20] [--out FILE]; needs `make setup`.
+Usage: python benchmarks/move/run.py [--rounds 5] [--latency 20] [--out FILE]; needs `make setup`. "product" is the time
+in the product's own commands (status, stop, start), as the nodes themselves measured it: of two nodes asked at once, the
+longer one counts. Everything is shown with an SSM agent that answers at once, and with one that takes 0.5 s.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+AGENTS = (0.0, 0.5)  # seconds an SSM agent takes before it runs a command
 sys.path[:0] = [str(ROOT), str(ROOT / "build" / "collections")]
 
 import boto3  # noqa: E402
@@ -53,6 +56,29 @@ def client(info: dict[str, Any], service: str, lease: float) -> Any:
     )
 
 
+class Listening:
+    """An SSM client that notes what the nodes say of the product's own time; everything goes to the real one."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.spent: dict[str, float] = {}  # seconds by command id
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def list_command_invocations(self, **arguments: Any) -> Any:
+        found = self._client.list_command_invocations(**arguments)
+        for item in found["CommandInvocations"]:
+            for plugin in item.get("CommandPlugins", []):
+                try:
+                    detail = json.loads(plugin.get("Output") or "{}").get("detail", {})
+                except ValueError:
+                    continue
+                known = self.spent.get(arguments["CommandId"], 0.0)
+                self.spent[arguments["CommandId"]] = max(known, detail.get("product_seconds", 0.0))
+        return found
+
+
 def calls(info: dict[str, Any]) -> list[str]:
     """The operator's calls since the reset, as service:action."""
     with urllib.request.urlopen(f"{info['endpoint_url']}/_sandbox/calls", timeout=20) as answer:
@@ -62,11 +88,20 @@ def calls(info: dict[str, Any]) -> list[str]:
     return [f"{call['service']}:{call['action']}" for call in logged if call["key"] == mine]
 
 
-def ours(state: str) -> dict[str, Any]:
+def fresh(state: str, agent: float) -> dict[str, Any]:
+    """A pair at rest whose agents take `agent` seconds before they run a command."""
+    info: dict[str, Any] = sandbox(state, "reset")
+    for node in info["nodes"] if agent else ():
+        sandbox(state, "fault", node, f"agent-slow:{agent}")
+    return info
+
+
+def ours(state: str, agent: float) -> dict[str, Any]:
     """One failover of a killed product, in this process."""
-    info = sandbox(state, "reset")
+    info = fresh(state, agent)
     pair = parse_pair(info["pair"])
     made = {name: client(info, name, pair.lease) for name in ("dynamodb", "ssm", "ec2", "cloudwatch")}
+    made["ssm"] = listening = Listening(made["ssm"])
     ports = ports_for(pair, made.__getitem__)
     sandbox(state, "fault", "hub-a", "product-kill")
     before = len(calls(info))
@@ -82,6 +117,7 @@ def ours(state: str) -> dict[str, Any]:
     )  # the first poll of each of the four questions counts
     return {
         "seconds": seconds,
+        "product": sum(listening.spent.values()),
         "calls": len(used),
         "calls_without_polls": len(used) - max(0, polls),
         "steps": {step["name"]: step["seconds"] for step in result.steps},
@@ -89,9 +125,9 @@ def ours(state: str) -> dict[str, Any]:
     }
 
 
-def published(state: str) -> dict[str, Any]:
+def published(state: str, agent: float) -> dict[str, Any]:
     """Stop the active and at once start the standby, as the published function does: two calls, nothing proven."""
-    info = sandbox(state, "reset")
+    info = fresh(state, agent)
     ssm = client(info, "ssm", 30)
     nodes = info["nodes"]
     product = info["pair"]["product"]
@@ -132,26 +168,41 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hotstandby-") as state:
         sandbox(state, "up", "--latency", str(asked.latency))
         try:
-            mine = [ours(state) for _round in range(asked.rounds)]
-            theirs = [published(state) for _round in range(asked.rounds)]
+            found = {
+                agent: {
+                    "ours": [ours(state, agent) for _round in range(asked.rounds)],
+                    "published": [published(state, agent) for _round in range(asked.rounds)],
+                }
+                for agent in AGENTS
+            }
         finally:
             sandbox(state, "down")
     print(f"median of {asked.rounds} rounds, {asked.latency} ms latency, stand-in start and stop of 0 s")
-    print(f"{'':28}{'seconds':>9}{'calls':>7}{'two at once':>13}  proven")
+    for agent, rows in found.items():
+        show(agent, rows["ours"], rows["published"])
+    if asked.out:
+        asked.out.write_text(json.dumps({"latency_ms": asked.latency, "agents": found}, indent=1))
+
+
+def show(agent: float, mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
+    """One table: both ways, then the steps of ours."""
+    print(f"\nSSM agent answers {f'after {agent} s' if agent else 'at once'}")
+    print(f"{'':26}{'seconds':>8}{'product':>9}{'besides':>9}{'calls':>7}{'two at once':>13}  proven")
     for name, rows, proven in (
         ("hotstandby.ops failover", mine, "source stopped, target running twice, address read back"),
         ("two send_command calls", theirs, "nothing: neither the stop, nor that it came before the start"),
     ):
         seconds = statistics.median(row["seconds"] for row in rows)
         count = statistics.median(row.get("calls_without_polls", row["calls"]) for row in rows)
-        print(f"{name:28}{seconds:9.2f}{count:7.0f}{sum(row['overlaps'] for row in rows):13d}  {proven}")
-    print("\nsteps of ours (median seconds)")
+        product, besides = "", ""
+        if "product" in rows[0]:
+            product = f"{statistics.median(row['product'] for row in rows):.2f}"
+            besides = f"{statistics.median(row['seconds'] - row['product'] for row in rows):.2f}"
+        overlaps = sum(row["overlaps"] for row in rows)
+        print(f"{name:26}{seconds:8.2f}{product:>9}{besides:>9}{count:7.0f}{overlaps:13d}  {proven}")
+    print("steps of ours (median seconds)")
     for step in mine[0]["steps"]:
         print(f"  {step:10}{statistics.median(row['steps'].get(step, 0.0) for row in mine):8.3f}")
-    if asked.out:
-        asked.out.write_text(
-            json.dumps({"ours": mine, "published": theirs, "latency_ms": asked.latency}, indent=1)
-        )
 
 
 if __name__ == "__main__":

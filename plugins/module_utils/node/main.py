@@ -138,6 +138,8 @@ def answer(
 ) -> Answer:
     """The node's answer."""
     memory = guard.state.recall()
+    spent = getattr(guard.host, "spent", 0.0)
+    detail = {**outcome.detail, "product_seconds": round(spent, 3)} if spent else outcome.detail
     return Answer(
         pair=config.pair.name,
         node=config.node.name,
@@ -150,7 +152,7 @@ def answer(
         seen=memory.seen,
         floor=memory.floor,
         held=memory.held,
-        detail=outcome.detail,
+        detail=detail,
     )
 
 

@@ -72,6 +72,7 @@ class RealHost:
 
     def __init__(self, root: str = "", metadata_url: str = metadata.DEFAULT, managed: bool = False) -> None:
         self.root, self.metadata_url, self.managed = root, metadata_url, managed
+        self.spent = 0.0  # seconds in the product's own commands so far
 
     # -- clock, identity
 
@@ -209,7 +210,9 @@ class RealHost:
         user: Optional[str] = None,
         group: str = "new",
     ) -> Ran:
-        return proc.run(argv, limit, env, user, group)
+        ran = proc.run(argv, limit, env, user, group)
+        self.spent += ran.seconds
+        return ran
 
     def cgroup_pids(self, path: str) -> list[int]:
         found: set[int] = set()

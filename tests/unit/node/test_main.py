@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,20 @@ def test_the_archive_is_the_same_for_the_same_sources(tmp_path: Path) -> None:
     for target in built:
         subprocess.run([sys.executable, str(REPOSITORY / "hack/build_zipapp.py"), str(target)], check=True)
     assert built[0].read_bytes() == built[1].read_bytes()
+
+
+def test_bytecode_of_another_python_is_passed_over(tmp_path: Path) -> None:
+    built, other = tmp_path / "one.pyz", tmp_path / "other.pyz"
+    subprocess.run([sys.executable, str(REPOSITORY / "hack/build_zipapp.py"), str(built)], check=True)
+    with zipfile.ZipFile(built) as source, zipfile.ZipFile(other, "w") as target:
+        names = source.namelist()
+        for name in names:
+            content = source.read(name)
+            target.writestr(name, b"\x00\x00\r\n" + content[4:] if name.endswith(".pyc") else content)
+    sources = {name for name in names if name.endswith(".py") and name != "__main__.py"}
+    assert {f"{name}c" for name in sources} == {name for name in names if name.endswith(".pyc")}
+    for archive in (built, other):
+        done = subprocess.run(
+            [sys.executable, str(archive), "--help"], capture_output=True, text=True, check=True
+        )
+        assert "healthcheck" in done.stdout
