@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -125,6 +126,29 @@ def ours(state: str, agent: float) -> dict[str, Any]:
     }
 
 
+def playbook(state: str) -> float:
+    """Wall seconds of the same failover by `ansible-playbook hotstandby.ops.failover`."""
+    info = fresh(state, 0.0)
+    sandbox(state, "fault", "hub-a", "product-kill")
+    env = {
+        **os.environ,
+        **info["env"],
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+    }
+    argv = [
+        str(Path(sys.executable).parent / "ansible-playbook"),
+        "-i",
+        info["inventory"],
+        "hotstandby.ops.failover",
+    ]
+    began = time.monotonic()
+    done = subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return time.monotonic() - began
+
+
 def published(state: str, agent: float) -> dict[str, Any]:
     """Stop the active and at once start the standby, as the published function does: two calls, nothing proven."""
     info = fresh(state, agent)
@@ -175,13 +199,19 @@ def main() -> None:
                 }
                 for agent in AGENTS
             }
+            walls = [playbook(state) for _round in range(asked.rounds)]
         finally:
             sandbox(state, "down")
     print(f"median of {asked.rounds} rounds, {asked.latency} ms latency, stand-in start and stop of 0 s")
     for agent, rows in found.items():
         show(agent, rows["ours"], rows["published"])
+    alone = statistics.median(row["seconds"] for row in found[0.0]["ours"])
+    wall = statistics.median(walls)
+    print(f"\nthe playbook: {wall:.2f} s, {wall - alone:.2f} s more than the move in process")
     if asked.out:
-        asked.out.write_text(json.dumps({"latency_ms": asked.latency, "agents": found}, indent=1))
+        asked.out.write_text(
+            json.dumps({"latency_ms": asked.latency, "agents": found, "playbook": walls}, indent=1)
+        )
 
 
 def show(agent: float, mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
