@@ -1,7 +1,8 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the node command: one file that any Python 3.9 or newer runs. `build_zipapp.py [OUTPUT]`.
+"""Build the node command, one file that any Python 3.9 or newer runs: `build_zipapp.py [OUTPUT]`;
+or the Lambda function's zip: `build_zipapp.py OUTPUT --function`.
 
 The same sources and the same Python give the same bytes, so that a deploy changes nothing when nothing changed. Beside
 each source lies its bytecode for the Python that builds: a node with the same Python starts in half the time, and any
@@ -24,11 +25,17 @@ MAIN = f"from {PACKAGE}.node.main import entry\n\nentry()\n"
 TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def files() -> dict[str, bytes]:
-    """{name in the archive: content}: the core and the node's code, without what only Ansible runs (`_*.py`)."""
-    found = {"__main__.py": MAIN.encode()}
+def files(function: bool = False) -> dict[str, bytes]:
+    """{name in the archive: content}: the core and the node's code, without what only Ansible runs (`_*.py`).
+
+    The function gets the core alone, as sources: nobody knows which Python builds it and which runs it. Its handler is
+    hotstandby.function.handler.
+    """
+    found = {} if function else {"__main__.py": MAIN.encode()}
     for path in SOURCES.rglob("*.py"):
         name = path.relative_to(SOURCES)
+        if function and name.parts[0] in ("node", "products"):
+            continue
         if not path.name.startswith("_") or path.name == "__init__.py":
             found[f"{PACKAGE}/{name.as_posix()}"] = path.read_bytes()
     return found
@@ -52,15 +59,16 @@ def members() -> dict[str, bytes]:
     return {**found, **compiled}
 
 
-def build(target: Path) -> None:
+def build(target: Path, function: bool = False) -> None:
     """Write the archive, as a whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(b"#!/usr/bin/env python3\n")
+            if not function:
+                stream.write(b"#!/usr/bin/env python3\n")
             with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-                for name, content in sorted(members().items()):
+                for name, content in sorted((files(True) if function else members()).items()):
                     info = zipfile.ZipInfo(name, TIME)
                     info.compress_type = zipfile.ZIP_DEFLATED
                     info.external_attr = 0o644 << 16
@@ -74,4 +82,5 @@ def build(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1] if len(sys.argv) > 1 else "build/hotstandby.pyz"))
+    words = [word for word in sys.argv[1:] if word != "--function"]
+    build(Path(words[0] if words else "build/hotstandby.pyz"), "--function" in sys.argv[1:])

@@ -18,6 +18,7 @@ from .store import RecordStore
 NAMESPACE = "HotStandby"
 METRIC = "Unhealthy"
 CHECK_PERIOD = 60  # seconds between health checks in profile minute
+UNWATCHED = "no alarm watches this pair"
 STALE_CHECKS = 3  # health checks that must be missing before a heartbeat stands still
 
 
@@ -84,7 +85,7 @@ def alarm_evidence(client: Any, pair: PairSpec, now: Optional[float]) -> Evidenc
         )
         alarms = found.get("MetricAlarms", [])
         if not alarms:
-            return Evidence(UNKNOWN, source, "no alarm watches this pair")
+            return Evidence(UNKNOWN, source, UNWATCHED)
         firing = [alarm for alarm in alarms if alarm.get("StateValue") == "ALARM"]
         if firing:
             return Evidence(YES, source, f"{firing[0].get('AlarmName')} is in ALARM")
@@ -111,3 +112,23 @@ def alarm_evidence(client: Any, pair: PairSpec, now: Optional[float]) -> Evidenc
     if points[-1]["Maximum"] == 0 and age <= 2 * period:
         return Evidence(NO, source, "the newest datapoint is well", max(0.0, age))
     return Evidence(UNKNOWN, source, "the newest datapoint is neither fresh nor well", max(0.0, age))
+
+
+def agent_evidence(client: Any, pair: PairSpec) -> dict[str, Evidence]:
+    """{node name: is its SSM agent online?}; no = SSM lists it as lost or not at all, unknown = SSM was not to be asked."""
+    source = "SSM DescribeInstanceInformation"
+    ids = [node.instance_id for node in pair.nodes]
+    try:
+        found = client.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": ids}])
+    except Exception as error:
+        told = Evidence(UNKNOWN, source, explain(error, source))
+        return {node.name: told for node in pair.nodes}
+    pings = {item["InstanceId"]: item.get("PingStatus") for item in found.get("InstanceInformationList", [])}
+    evidence = {}
+    for node in pair.nodes:
+        ping = pings.get(node.instance_id)
+        answer = YES if ping == "Online" else NO
+        evidence[node.name] = Evidence(
+            answer, source, f"the agent is {ping}" if ping else "the agent is not registered"
+        )
+    return evidence

@@ -35,7 +35,10 @@ MAX_TRIES = 3
 
 @dataclass(frozen=True)
 class Request:
-    """What the caller wants. `to` is a node name or None for the other one; `automation` is true for the function."""
+    """What the caller wants. `to` is a node name or None for the other one; `automation` is true for the function.
+
+    A `quiet` run that changes nothing leaves no history: the reconciler looks each minute.
+    """
 
     mode: str = "failover"
     to: Optional[str] = None
@@ -46,11 +49,15 @@ class Request:
     allow_unfenced: bool = False
     automation: bool = False
     check: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of it. `next` is the exact next command, empty when none is needed; times in seconds."""
+    """What became of it. `next` is the exact next command, empty when none is needed; times in seconds.
+
+    `busy` tells that another run holds the pair.
+    """
 
     outcome: str
     changed: bool
@@ -64,6 +71,7 @@ class Result:
     next: str = ""
     failed: bool = False
     move: str = ""
+    busy: bool = False
 
 
 class Ended(Exception):

@@ -17,6 +17,7 @@ from .fencing import Fence, fence_for, instance_state
 from .health import NAMESPACE, alarm_evidence
 from .lease import Clock
 from .pair import PairSpec
+from .record import Move
 from .redirect import Redirect, redirects_for
 from .run_command import Nodes
 from .store import RecordStore
@@ -28,6 +29,7 @@ class Ports:
 
     `instance` tells whether an instance is off, `alarm` judges the pair's alarm at a time (epoch seconds), `replicas`
     whether the table is a global one, `metric` puts the metric of a finished move, `token` makes random text.
+    `left` are the seconds this run still has, `tell` hears of a move that begins.
     """
 
     store: RecordStore
@@ -40,6 +42,8 @@ class Ports:
     replicas: Callable[[], Evidence]
     metric: Callable[[str], None]
     token: Callable[[], str]
+    left: Callable[[], float] = lambda: float("inf")
+    tell: Callable[[Move], None] = lambda move: None
 
 
 def table_replicas(client: Any, table: str) -> Evidence:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Optional
 
+from .budget import needs
 from .lease import Holder, LeaseHeld, LeaseLost
 from .move import Ended, Journal, Request, Result, command, in_flight
 from .pair import PairSpec
@@ -69,6 +70,7 @@ class Session:
         """Time a step and keep what it said, also when it ends the move."""
         note, began = Note(), self.ports.clock.monotonic()
         try:
+            self._must_fit(name)
             yield note
         except Ended as end:
             note.outcome, note.detail = end.outcome, end.message
@@ -78,6 +80,17 @@ class Session:
             raise
         finally:
             self.journal.add(name, note.outcome, self.ports.clock.monotonic() - began, note.detail)
+
+    def _must_fit(self, step: str) -> None:
+        """A step that will not fit into this run's time is not begun: the next run takes the move up there."""
+        left, need = self.ports.left(), needs(self.pair, step)
+        if left >= need:
+            return
+        why = f"{max(left, 0):.0f} s are left to this run, and {step} may take {need:.0f} s"
+        if not (self.withdrawn or self.withdrawing):
+            raise Ended("refused", f"{why}. Nothing was changed", command("status"))
+        again = command("failover", to=self.move.target)
+        raise Ended("unfinished", f"handed over before {step}: {why}. Run this again", again, api=True)
 
     def stopping(self) -> None:
         """The downtime begins with the first stop that is sent."""
@@ -136,7 +149,8 @@ class Session:
             return self.result(end)
         try:
             self.holder.ready()  # whoever lost its lease must not write over the history of who finished
-            self.keep_history(end)
+            if not (self.request.quiet and (move is None or move.step == "confirm")):
+                self.keep_history(end)
             if end.outcome == "broken":
                 times = {**record.times, "why": end.why}
                 self.holder.release(state="broken", active=None, move=None, times=times)

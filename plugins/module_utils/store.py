@@ -28,6 +28,7 @@ from .record import (
 
 HEARTBEAT = "heartbeat#"
 HISTORY = "move#"
+AUTOMATION = "automation"
 
 
 def _encode(value: Any) -> Any:
@@ -231,6 +232,17 @@ class RecordStore:
         }
         try:
             self._call("put_item", Item={**to_item(values), **self._key(HEARTBEAT + node)})
+        except Exception as error:
+            raise RecordUnreadable(self._why(error, "PutItem")) from error
+
+    def memory(self) -> Optional[dict[str, Any]]:
+        """What the automation remembers between its runs; advisory, never evidence. Raises RecordUnreadable."""
+        return self._get(AUTOMATION)
+
+    def put_memory(self, values: Mapping[str, Any]) -> None:
+        """Write it, the last writer wins. Raises RecordUnreadable."""
+        try:
+            self._call("put_item", Item={**to_item(values), **self._key(AUTOMATION)})
         except Exception as error:
             raise RecordUnreadable(self._why(error, "PutItem")) from error
 

@@ -61,7 +61,8 @@ class Transition:
         except Ended as end:
             return session.finish(end)
         except (LeaseHeld, LeaseLost) as error:
-            return session.result(Ended("refused", str(error), command("status")))
+            refused = Ended("refused", str(error), command("status"))
+            return dataclasses.replace(session.result(refused), busy=True)
         except (StoreError, CommandError) as error:
             return session.finish(self._api_failed(error))
 
@@ -229,6 +230,7 @@ class Transition:
             withdrawn = dataclasses.replace(move, step="stop", log=session.journal.all())
             session.write(state="moving", active=None, move=withdrawn)
             note.detail = "nobody is named"
+            self._ports.tell(session.move)
 
     def _handover(self) -> None:
         if self._pair.requeue is None:
