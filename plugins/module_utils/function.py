@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
@@ -67,7 +68,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
     run = Run(settings, client, context.aws_request_id, lambda: context.get_remaining_time_in_millis() / 1000)
     answer = run.handle(event)
-    print(json.dumps(answer, default=str))
+    sys.stdout.write(f"{json.dumps(answer, default=str)}\n")
     return answer
 
 
@@ -181,7 +182,10 @@ class Run:
         need = most(self._pair)
         if self._limit >= need:
             return []
-        text = f"The function has {self._limit:.0f} s, a step of this pair may take {need:.0f} s: raise the time limit to that, or lower hotstandby_pair.timeouts."
+        text = (
+            f"The function has {self._limit:.0f} s, a step of this pair may take {need:.0f} s: raise the time limit, or "
+            "lower hotstandby_pair.timeouts."
+        )
         return [Notice("short", "trouble", "the function's time limit is too short", text)]
 
     # -- telling and remembering

@@ -58,7 +58,10 @@ def plan(sight: Sight) -> Plan:
         return Plan("none", view.trouble, tuple(notices))
     notices += ended(view.history, sight.now)
     if dict(record.nodes) != pair.instance_ids():
-        text = f"The record names {_ids(record.nodes)}, this function was set up for {_ids(pair.instance_ids())}. Nothing moves by itself until deploy and the role have run."
+        text = (
+            f"The record names {_ids(record.nodes)}, this function was set up for {_ids(pair.instance_ids())}. "
+            "Nothing moves by itself until deploy and the role failover_automation have run."
+        )
         return Plan(
             "none", "other instances", (*notices, Notice("identity", "trouble", "another instance", text))
         )
@@ -144,7 +147,10 @@ def _reach(sight: Sight) -> Iterator[Notice]:
         yield Notice(f"note {matter(note)}", "trouble", "the table cannot be read fully", note, True)
     for name, found in view.power.items():
         if found.detail == NOT_LISTED:
-            text = f"EC2 does not list {view.pair.node(name).instance_id} ({name}): it could not be fenced. If it was replaced: {command('deploy')}"
+            text = (
+                f"EC2 does not list {view.pair.node(name).instance_id} ({name}): it could not be fenced. "
+                f"If it was replaced: {command('deploy')}"
+            )
             yield Notice(f"gone {name}", "trouble", f"{name} is not there", text, True)
 
 

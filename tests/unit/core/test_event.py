@@ -88,7 +88,16 @@ def test_an_event_that_does_not_say_when_only_looks() -> None:
     assert fresh(Event("alarm", "k", None), AT, False, None) is not None
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["source", "detail", "alarmData", "state", "hotstandby", "action", "pair", "resources", "time", "value", "alarmName", "timestamp"]), inner)))  # fmt: skip
+WORDS = (
+    "source", "detail", "alarmData", "state", "hotstandby", "action", "pair", "resources", "time", "value", "alarmName",
+    "timestamp",
+)  # fmt: skip
+PLAIN = (
+    st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(["aws.cloudwatch", "ALARM", "it"])
+)
+
+
+@given(st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(WORDS), inner)))
 def test_no_event_raises(raw: Any) -> None:
     event = read_event(raw, "p", "it")
     fresh(event, AT, False, None)
