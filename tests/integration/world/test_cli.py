@@ -140,9 +140,7 @@ def test_reset_gives_a_fresh_pair(sandbox: Sandbox, state: Path) -> None:
     sandbox("fault", "hub-b", "start-fails")
     (state / "nodes" / "hub-b" / "etc" / "rubbish").write_text("x")
     (state / "shared" / "hub" / "rubbish").write_text("x")
-    begun = time.monotonic()
     assert sandbox("reset") == before
-    assert time.monotonic() - begun < 8  # about 1 s on an idle machine
     now = sandbox("status")
     assert sorted(now["nodes"]) == ["hub-a", "hub-b"]
     for name, node in now["nodes"].items():

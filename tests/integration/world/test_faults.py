@@ -137,9 +137,9 @@ def test_scripts_run_bare_and_their_codes_return(world: World) -> None:
 
 def test_several_at_once(world: World) -> None:
     begun = time.monotonic()
-    ids = [send(world, "hub-a", "sleep 1") for _turn in range(3)]
+    ids = [send(world, "hub-a", "sleep 3") for _turn in range(3)]
     assert {outcome(world, "hub-a", one)["Status"] for one in ids} == {"Success"}
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 9  # what one after the other would take at least
 
 
 def test_time_limit_ends_the_script_and_not_the_daemons(world: World) -> None:
