@@ -127,7 +127,7 @@ def test_a_hanging_off_is_ended_and_proves_nothing(script: Script) -> None:
     agent = script('case "$*" in *off*) exec sleep 60 ;; *) exit 2 ;; esac')
     began = time.monotonic()
     found, _clock, _hold = fence([agent], timeout=1)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
     # whether it powered anything off is not known, and its status may be from before
     assert found.kind == "unfinished"
 

