@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration zipapp clean
+.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration mutation zipapp clean
 
 PY := .venv/bin/python
 
@@ -11,6 +11,7 @@ help:
 	@echo 'make demo     a pair on this machine, killed and moved, with a timeline (3 minutes)'
 	@echo 'make test     everything: lint, sanity, importer, unit and integration tests'
 	@echo 'make lint     ruff, mypy, yamllint, ansible-lint, shellcheck, changelog, documentation'
+	@echo 'make mutation  whether the unit tests notice each small change of what decides (an hour; tests/mutation/README.md)'
 	@echo 'make zipapp   build/hotstandby.pyz, the command of the nodes'
 
 setup:
@@ -27,6 +28,11 @@ test: setup-dev
 
 lint sanity importer unit integration: setup-dev
 	@$(PY) hack/checks/run.py $@
+
+# not part of CI; MODULES='record node.guard' asks only these again, FLAGS=--fresh forgets earlier runs, --report runs nothing
+mutation: setup-dev
+	@$(PY) -m pip install -q --disable-pip-version-check -r requirements-mutation.txt -c constraints.txt
+	@$(PY) hack/checks/mutation.py $(FLAGS) $(MODULES)
 
 mypy: setup
 	@$(PY) hack/checks/run.py mypy

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mutmut's test runner over tests that were collected once: each mutant costs a fork, not a start of pytest."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mutmut import __main__ as mutmut
+from mutmut.configuration import config
+from mutmut.runners.harness import ListAllTestsResult, TestRunner
+from mutmut.state import state
+from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, setup_source_paths
+from mutmut.workers.isolation import ForkRunner
+
+
+class _Seen:
+    """How each test went, and which functions it reached."""
+
+    def __init__(self) -> None:
+        self.failed = False
+        self.seconds: dict[str, float] = {}
+        self.reached: dict[str, set[str]] = {}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.failed |= report.failed
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+
+    def pytest_runtest_teardown(self, item: Any) -> None:
+        for function in state()._stats:
+            self.reached.setdefault(function, set()).add(item.nodeid)
+        state()._stats.clear()
+
+
+class Collected(TestRunner):
+    """Runs tests of one pytest session that is under way, each time in a child of its own."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._items = {item.nodeid: item for item in session.items}
+        self._plugins = session.config.pluginmanager
+        self._clean = False
+
+    def _run(self, names: Iterable[str]) -> _Seen:
+        items = [self._items[name] for name in names if name in self._items]
+        seen = _Seen()
+        self._plugins.register(seen)
+        try:
+            for item, following in zip(items, [*items[1:], None]):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if seen.failed:
+                    break
+        finally:
+            self._plugins.unregister(seen)
+        return seen
+
+    def _apart(self, names: Iterable[str]) -> _Seen:
+        """Run tests in a child, so that what they leave behind reaches no later run."""
+        with tempfile.NamedTemporaryFile() as told:
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    seen = self._run(names)
+                    Path(told.name).write_bytes(
+                        pickle.dumps(
+                            (seen.failed, seen.seconds, seen.reached, dict(state().function_dependencies))
+                        )
+                    )
+                    code = 0
+                finally:
+                    os._exit(code)
+            _pid, status = os.waitpid(pid, 0)
+            seen = _Seen()
+            seen.failed = True
+            if status == 0:
+                seen.failed, seen.seconds, seen.reached, callers = pickle.loads(Path(told.name).read_bytes())
+                for function, known in callers.items():
+                    state().function_dependencies[function] |= known
+        return seen
+
+    def run_stats(self, *, tests: Iterable[str]) -> int:
+        seen = self._apart(list(tests) or list(self._items))
+        for name, seconds in seen.seconds.items():
+            state().duration_by_test[name] = seconds
+        for function, names in seen.reached.items():
+            state().tests_by_mangled_function_name[function] |= names
+        self._clean = not (seen.failed or list(tests))
+        return int(seen.failed)
+
+    def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
+        if mutant_name is not None:  # mutmut has forked already
+            return int(self._run(tests).failed)
+        return 0 if self._clean else int(self._apart(list(tests) or list(self._items)).failed)
+
+    def run_forced_fail(self) -> int:
+        return int(self._apart(list(self._items)).failed)
+
+    def list_all_tests(self) -> ListAllTestsResult:
+        return ListAllTestsResult(ids=set(self._items))
+
+
+class _Inside:
+    """Runs something where pytest would run its tests."""
+
+    def __init__(self, work: Callable[[pytest.Session], None]) -> None:
+        self._work = work
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            raise session.Interrupted("the tests cannot be collected")
+        self._work(session)
+        return True
+
+
+def run(patterns: list[str], workers: int) -> int:
+    """Make the mutants of the working directory and run those that are undecided (all that match `patterns`, if any).
+
+    Returns pytest's exit code: not 0 when the tests cannot be collected or fail without a mutant.
+    """
+    mutmut.set_mutant_under_test("mutant_generation")
+    Path("mutants").mkdir(exist_ok=True)
+    for step in (copy_src_dir, copy_also_copy_files, setup_source_paths):
+        step()
+    mutmut.create_mutants(workers)
+    here = Path.cwd()
+
+    def work(session: pytest.Session) -> None:
+        runner = Collected(session)
+        mutmut.get_mutant_runner = lambda most=1: ForkRunner(max_workers=most, test_runner=runner)
+        os.chdir(here)
+        mutmut._run(patterns, workers)
+
+    chosen = [*config().pytest_add_cli_args_test_selection, *config().pytest_add_cli_args]
+    os.chdir("mutants")
+    try:
+        return int(
+            pytest.main(
+                ["--rootdir=.", "-q", "-s", "--tb=no", "--no-summary", *chosen], plugins=[_Inside(work)]
+            )
+        )
+    finally:
+        os.chdir(here)
+        sys.stdout.flush()
