@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.answer import Answer, NoAnswer, Reply
 from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
 from ansible_collections.hotstandby.ops.plugins.module_utils.run_command import (
+    PACE,
     CommandError,
     Nodes,
     Outcome,
@@ -68,16 +70,16 @@ class Fixed:
     send_command = get_command_invocation = list_command_invocations = cancel_command = _call
 
 
-PACE = [0.12, 0.2, 0.28, 0.38, 0.48, 0.63, 0.83, 1.13, 1.63, 2.38, 3.38, 4.38]
+# when polls come, in seconds from the start: by the pace, then once a second
+POLLS = [round(seconds, 6) for seconds in itertools.accumulate([*PACE, 1.0, 1.0, 1.0])]
 
 
 # -- single calls
 
 
 def test_the_pace_is_quick_at_first_and_then_once_a_second() -> None:
-    passed = [sum(pace(number) for number in range(attempt + 1)) for attempt in range(12)]
-    assert [round(seconds, 6) for seconds in passed] == PACE
-    assert pace(10) == pace(1000) == 1.0
+    assert [pace(number) for number in range(len(PACE) + 2)] == [*PACE, 1.0, 1.0]
+    assert pace(0) < 0.2 and pace(1000) == 1.0
 
 
 def test_one_invocation_is_asked_by_its_command_and_instance() -> None:
@@ -148,24 +150,25 @@ def test_a_command_is_sent_with_its_bound(delivery: int | None, seconds: int) ->
 
 def test_run_sends_what_it_was_told_and_polls_at_its_pace() -> None:
     clock = Late()
-    ssm = Polled(clock, lambda seconds: {A: invocation("Success" if seconds > 4 else "InProgress", "x")})
+    ssm = Polled(
+        clock, lambda seconds: {A: invocation("Success" if seconds > POLLS[-2] else "InProgress", "x")}
+    )
     outcome = run(ssm, clock, "Doc", {"commands": ["id"]}, A, 45, 60)
-    assert (outcome.status, outcome.seconds) == ("Success", 4.38)
+    assert (outcome.status, outcome.seconds) == ("Success", POLLS[-1])
     assert ssm.calls[0] == ("send", {"DocumentName": "Doc", "Parameters": {"commands": ["id"]},
                                      "InstanceIds": [A], "TimeoutSeconds": 45})  # fmt: skip
-    assert ssm.polled == PACE
+    assert ssm.polled == POLLS
 
 
 def test_run_tells_its_seconds_to_the_thousandth() -> None:
     clock = Late(drift=0.00049)
     ssm = Polled(clock, steady(a=invocation("Success")))
-    assert run(ssm, clock, "Doc", {}, A, 30, 60).seconds == 0.12
+    assert run(ssm, clock, "Doc", {}, A, 30, 60).seconds == round(PACE[0], 3)
 
 
 def test_run_ends_when_its_time_is_over_not_a_poll_later() -> None:
     clock = Late(begin=0.0)
     ssm = Polled(clock, lambda _seconds: {})
-    # 2.38 s are the first ten polls; then one a second
     outcome = run(ssm, clock, "Doc", {}, A, 30, 3)
     assert outcome == Outcome("c-1", A, "TimedOut", "NoAnswerInTime", None, "", "", round(clock.now, 3))
     assert 33 <= clock.now < 34
@@ -238,13 +241,15 @@ def test_a_question_with_nothing_said_gets_the_plain_parameters() -> None:
 
 
 def test_the_nodes_are_polled_at_the_pace_and_the_lease_is_kept_before_each() -> None:
-    asked, ssm, clock = nodes(lambda seconds: {A: OK_A if seconds > 4 else invocation("InProgress"), B: OK_B})
+    asked, ssm, clock = nodes(
+        lambda seconds: {A: OK_A if seconds > POLLS[-2] else invocation("InProgress"), B: OK_B}
+    )
     kept: list[float] = []
     replies = asked.ask(
         "look", ["hub-a", "hub-b"], wait=20, keep=lambda: kept.append(round(clock.now - 5000, 6))
     )
     assert [type(reply) for reply in replies.values()] == [Answer, Answer]
-    assert ssm.polled == kept == PACE
+    assert ssm.polled == kept == POLLS
 
 
 def test_who_gives_up_is_told_the_seconds_and_the_replies() -> None:
@@ -257,7 +262,7 @@ def test_who_gives_up_is_told_the_seconds_and_the_replies() -> None:
 
     asked.ask("look", ["hub-a", "hub-b"], wait=20, keep=lambda: None, give_up=give_up)
     assert told == [
-        (seconds, NoAnswer("no answer in time (SSM: InProgress)", reached=True)) for seconds in PACE[:3]
+        (seconds, NoAnswer("no answer in time (SSM: InProgress)", reached=True)) for seconds in POLLS[:3]
     ]
 
 
