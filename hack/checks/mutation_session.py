@@ -26,12 +26,13 @@ class _Seen:
     """How each test went, and which functions it reached."""
 
     def __init__(self) -> None:
-        self.failed = False
+        self.failed = ""
         self.seconds: dict[str, float] = {}
         self.reached: dict[str, set[str]] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        self.failed |= report.failed
+        if report.failed:
+            self.failed = f"{report.nodeid} fails without a mutant:\n{report.longreprtext}"
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
 
     def pytest_runtest_teardown(self, item: Any) -> None:
@@ -79,12 +80,18 @@ class Collected(TestRunner):
                     os._exit(code)
             _pid, status = os.waitpid(pid, 0)
             seen = _Seen()
-            seen.failed = True
+            seen.failed = "the tests ended their process"
             if status == 0:
                 seen.failed, seen.seconds, seen.reached, callers = pickle.loads(Path(told.name).read_bytes())
                 for function, known in callers.items():
                     state().function_dependencies[function] |= known
         return seen
+
+    @staticmethod
+    def _told(seen: _Seen) -> int:
+        if seen.failed:
+            print(seen.failed, file=sys.__stderr__)
+        return int(bool(seen.failed))
 
     def run_stats(self, *, tests: Iterable[str]) -> int:
         seen = self._apart(list(tests) or list(self._items))
@@ -93,15 +100,15 @@ class Collected(TestRunner):
         for function, names in seen.reached.items():
             state().tests_by_mangled_function_name[function] |= names
         self._clean = not (seen.failed or list(tests))
-        return int(seen.failed)
+        return self._told(seen)
 
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
         if mutant_name is not None:  # mutmut has forked already
-            return int(self._run(tests).failed)
-        return 0 if self._clean else int(self._apart(list(tests) or list(self._items)).failed)
+            return int(bool(self._run(tests).failed))
+        return 0 if self._clean else self._told(self._apart(list(tests) or list(self._items)))
 
     def run_forced_fail(self) -> int:
-        return int(self._apart(list(self._items)).failed)
+        return int(bool(self._apart(list(self._items)).failed))
 
     def list_all_tests(self) -> ListAllTestsResult:
         return ListAllTestsResult(ids=set(self._items))
