@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.fencing import (
@@ -238,3 +240,27 @@ def test_a_lost_lease_runs_nothing(script: Script, tmp_path: Path) -> None:
     with pytest.raises(RecordUnreadable):
         CommandFence([script(AGENT)], 5).off(NODE, Lost(clock), clock, lambda: None)
     assert not (tmp_path / "calls").exists()
+
+
+def test_a_command_that_is_gone_when_it_is_ended_is_no_trouble_and_its_output_is_let_go(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children: list[subprocess.Popen[str]] = []
+    popen, killpg = subprocess.Popen, os.killpg
+
+    def made(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        children.append(popen(*arguments, **options))
+        return children[-1]
+
+    def gone(pid: int, number: int) -> None:
+        killpg(pid, number)
+        raise ProcessLookupError
+
+    monkeypatch.setattr(subprocess, "Popen", made)
+    monkeypatch.setattr(os, "killpg", gone)
+    rc, said = run_agent([script("exec sleep 60")], 0.1)
+    assert rc is None and "did not end within" in said
+    assert children[0].returncode == -9, "no zombie is left"
+    assert (
+        children[0].stdout and children[0].stdout.closed and children[0].stderr and children[0].stderr.closed
+    )

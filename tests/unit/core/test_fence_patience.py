@@ -205,6 +205,31 @@ def test_what_was_never_answered_is_told_with_its_error() -> None:
     assert found.kind == "unfinished" and found.why.startswith("EC2 StopInstances: An error occurred")
 
 
+def test_an_instance_that_was_just_starting_is_asked_to_stop_again() -> None:
+    """StopInstances refuses a pending instance; once it runs, only another stop ends it."""
+    clock = Clock()
+    hold = Hold(clock)
+    ec2 = Ec2(clock, client_error("IncorrectInstanceState", "StopInstances"), "pending")
+
+    def stop_instances(**_arguments: Any) -> Any:
+        ec2.stops += 1
+        if ec2.stops == 1:
+            ec2.state = "running"
+            raise client_error("IncorrectInstanceState", "StopInstances")
+        ec2.state = "stopped"
+        return {"StoppingInstances": [{"CurrentState": {"Name": "stopped"}}]}
+
+    ec2.stop_instances = stop_instances  # type: ignore[method-assign]
+    found = Ec2Fence(lambda: ec2, 60).off(NODE, hold, clock, lambda: None)
+    assert (found.kind, ec2.stops, hold.waits) == ("proven", 2, [0.1])
+
+
+def test_a_stop_that_is_refused_otherwise_is_told_with_its_error() -> None:
+    found, ec2, _hold = stopping(client_error("InvalidParameterValue", "StopInstances"), "running", 60)
+    assert (found.kind, ec2.stops) == ("unfinished", 1) and found.why.startswith("EC2 StopInstances: ")
+    assert "InvalidParameterValue" in found.why
+
+
 def test_an_answer_that_is_not_as_expected_is_unknown_not_an_error() -> None:
     class Odd:
         def __init__(self, answer: Any) -> None:
@@ -235,6 +260,7 @@ def test_a_state_names_the_call_that_failed() -> None:
     assert found.answer == "unknown" and found.source == f"EC2 DescribeInstances {NODE.instance_id}"
     assert found.detail.startswith("EC2 DescribeInstances: the right for this call is missing")
     found = instance_state(Failing("InvalidInstanceID.Malformed"), NODE.instance_id)
+    assert found.source == f"EC2 DescribeInstances {NODE.instance_id}"
     assert found.detail == "EC2 does not list this instance", (
         "an id of a managed instance, mi-..., is malformed to EC2"
     )

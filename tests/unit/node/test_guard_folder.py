@@ -83,3 +83,8 @@ def test_a_pair_without_a_shared_folder_has_none() -> None:
     pair = parse_pair({key: value for key, value in PAIR.items() if key != "shared"})
     machine.config = Config(pair, pair.node("hub-a"))
     assert folder(machine) is None
+
+
+def test_a_slash_at_the_end_of_its_path_is_no_other_folder() -> None:
+    machine = Machine(shared={"path": f"{SHARED}/"})
+    assert folder(machine) == rules.Shared(f"{SHARED}/", mounted=True, marker="hub-prod")

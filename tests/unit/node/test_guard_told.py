@@ -180,6 +180,28 @@ def test_a_start_is_asked_to_end_and_two_seconds_later_killed(
     assert machine.lines == [ended, ended, "stop (epoch 7, normal)"]
 
 
+@pytest.mark.parametrize(("asked", "wait"), [(ORDER, 0.0), (PERSON, 2.0)])
+def test_each_start_in_the_way_gets_its_own_time(asked: Asked, wait: float) -> None:
+    machine = Machine()
+    first = frozen(machine, lambda guard: guard.start(asked, 600), "read-record")
+    second = machine.begin(lambda guard: guard.start(asked, 600), freeze_at="read-record")
+    machine.run(3)
+    times: list[tuple[int, float, bool]] = []
+    hit = machine.kill
+
+    def noted(pid: int, pgid: int, force: bool) -> None:
+        times.append((pid, machine.now, force))
+        hit(pid, pgid, force)
+
+    machine.kill = noted  # type: ignore[method-assign]
+    assert stop(machine, 7).state == "stopped"
+    for victim in (first, second):
+        mine = [(now, force) for pid, now, force in times if pid == victim.pid]
+        assert [force for _now, force in mine] == [False, True], "asked first, each of them"
+        assert mine[1][0] - mine[0][0] == 2.0
+    assert times[2][1] - times[1][1] >= wait, "and time to tell its epoch"
+
+
 def test_a_start_with_a_later_epoch_is_named_in_the_refusal() -> None:
     machine = Machine()
     machine.record = dataclasses.replace(machine.record, epoch=8)  # type: ignore[type-var]
@@ -241,6 +263,15 @@ def test_a_start_without_the_record_says_what_it_takes_and_what_comes_next() -> 
     assert outcome.detail["already"] is False and "seconds" in outcome.detail, "nothing else is lost"
     assert machine.lines == ["start without record by ann: dynamodb is gone", "start (oath) with epoch None"]
     assert machine.memory("seen") is None
+
+
+def test_nobody_need_give_a_reason_but_who_starts_without_the_record() -> None:
+    machine = Machine()
+    machine.terminal = True
+    assert machine.do(lambda guard: guard.start(OATH, 60)).detail["code"] == "no_reason"
+    machine.run_product()
+    assert machine.do(lambda guard: guard.stop(None, "normal", 60)).state == "stopped"
+    assert json.loads(machine.memory("held") or "")["reason"] == ""
 
 
 def test_a_failed_start_without_the_record_is_not_told_as_running() -> None:
