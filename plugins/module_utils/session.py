@@ -119,7 +119,8 @@ class Session:
             "kind": move.kind,
             "source": self.previous,
             "target": move.source if move.rollback else move.target,
-            "active": self.record.active,
+            # a move that ends broken takes the name away with the write that follows
+            "active": None if end.outcome == "broken" else self.record.active,
             "epoch": self.record.epoch,
             "outcome": end.outcome,
             "message": end.message,

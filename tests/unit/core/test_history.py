@@ -40,3 +40,12 @@ def test_newest_first() -> None:
     world.run(mode="switchover")
     kept = [move["outcome"] for move in world.ports().store.history(5)]
     assert kept == ["moved", "not_confirmed"]
+
+
+def test_a_move_that_ends_broken_after_its_grant_names_nobody() -> None:
+    world = World().steady()
+    world.nodes["hub-a"].frozen = True
+    world.nodes["hub-b"].start_fails = True
+    assert world.run(assume_down=True).outcome == "broken"
+    told = world.ports().store.history(1)[0]
+    assert (told["outcome"], told["active"]) == ("broken", None) and world.record().active is None
