@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Callable, Optional, TypeVar
 
 from ..clients import make_client
@@ -28,14 +29,20 @@ def node_client(service: str, pair: PairSpec, limit: float) -> Any:
 class Table:
     """RecordStore's reads and the heartbeat, each bounded to `limit` seconds. All raise StoreError."""
 
-    def __init__(self, pair: PairSpec, limit: float, make: Callable[..., Any] = node_client) -> None:
-        self.pair, self.limit, self._make = pair, limit, make
+    def __init__(
+        self,
+        pair: PairSpec,
+        limit: float,
+        make: Callable[..., Any] = node_client,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pair, self.limit, self._make, self._monotonic = pair, limit, make, monotonic
         self._store: Optional[RecordStore] = None
 
     def _ready(self) -> RecordStore:
         if self._store is None:
             client = self._make("dynamodb", self.pair, self.limit)
-            self._store = RecordStore(client, self.pair.table, self.pair.name)
+            self._store = RecordStore(client, self.pair.table, self.pair.name, self._monotonic)
         return self._store
 
     def _do(self, work: Callable[[RecordStore], T]) -> T:
