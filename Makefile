@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration mutation zipapp clean
+.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration mutation soak exhaustive hunt zipapp clean
 
 PY := .venv/bin/python
 
@@ -12,6 +12,9 @@ help:
 	@echo 'make test     everything: lint, sanity, importer, unit and integration tests'
 	@echo 'make lint     ruff, mypy, yamllint, ansible-lint, shellcheck, changelog, documentation'
 	@echo 'make mutation  whether the unit tests notice each small change of what decides (an hour; tests/mutation/README.md)'
+	@echo 'make soak     SCHEDULES=1000000 [SEED=..] [JOBS=..]: random schedules of the simulation; goes on where it was stopped'
+	@echo 'make exhaustive  every fault and every pair of faults at every call of every kind of move'
+	@echo 'make hunt     plants every fault of tests/simulation/planted and tells how each was caught'
 	@echo 'make zipapp   build/hotstandby.pyz, the command of the nodes'
 
 setup:
@@ -36,6 +39,18 @@ mutation: setup-dev
 
 mypy: setup
 	@$(PY) hack/checks/run.py mypy
+
+SCHEDULES ?= 1000000
+SEED ?= 1000000
+JOBS ?= $(shell nproc)
+soak: setup-dev
+	@$(PY) -m tests.simulation.soak --schedules $(SCHEDULES) --seed $(SEED) --jobs $(JOBS)
+
+exhaustive: setup-dev
+	@$(PY) -m tests.simulation.exhaust --jobs $(JOBS)
+
+hunt: setup-dev
+	@$(PY) -m tests.simulation.hunt
 
 zipapp: setup
 	@$(PY) hack/build_zipapp.py build/hotstandby.pyz

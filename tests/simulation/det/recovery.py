@@ -1,0 +1,96 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every state has an exit: when all faults are healed, automation or one documented command brings the pair back."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.hotstandby.ops.plugins.module_utils.move import Request
+
+from tests.simulation.det.rules import EXIT, TWO
+
+if TYPE_CHECKING:
+    from tests.simulation.det.world import World
+
+ROUND = 30.0  # seconds between two runs of automation
+BOUND = 600.0  # seconds in which a healed pair must be back, the operator's command included
+PATIENCE = 4  # runs of automation that come to the same end before the operator is asked
+
+
+def steady(world: World) -> bool:
+    """Whether one node runs the service, is named, and nothing is under way."""
+    record = world.record()
+    if world.state != "steady" or world.active is None or "M" in record["lease"] or "M" in record["move"]:
+        return False
+    if record["pending"].get("L"):
+        return False
+    running = [machine for machine in world.machines.values() if machine.runs]
+    return [machine.name for machine in running] == [world.active] and running[0].well
+
+
+def heal(world: World) -> None:
+    """All faults end, what is frozen thaws, what is off is switched on."""
+    world.note("HEAL", "all faults end")
+    world.faults_at = {}
+    for undo in world.undo:
+        undo()
+    for machine in world.machines.values():
+        world.thaw(machine)
+        for proc in list(machine.procs):
+            if proc.frozen:
+                world.thaw(proc)
+        if machine.power == "stopped":
+            machine.on()
+        machine.hear()
+    for proc in world.procs:
+        if proc.frozen:
+            world.thaw(proc)
+
+
+def recover(world: World, verdict: Any) -> None:
+    """Heal, then let automation run until the pair is back; asks the operator once when it cannot."""
+    verdict.left = not steady(world)
+    heal(world)
+    begun = world.now
+    rounds = 0
+    while world.now < begun + BOUND:
+        if steady(world):
+            verdict.back = world.now - begun
+            break
+        asked = Request("failover", None, "reconciler", "automation", automation=True)
+        proc = world.controller(f"reconciler{rounds}", asked)
+        rounds += 1
+        ends = world.now + ROUND
+        world.run(ends, lambda proc=proc: proc.done and steady(world))
+        if not steady(world) and rounds >= PATIENCE and not verdict.helped and proc.done:
+            help_out(world, verdict)
+    running = [machine.name for machine in world.machines.values() if machine.runs]
+    if len(running) > 1 and not world.rules.overlaps:
+        world.rules.fail(TWO, "at the end")
+    if verdict.back is None:
+        last = world.results[-1][2].message if world.results else "nobody ran"
+        held = [machine.name for machine in world.machines.values() if machine.remembers("held")]
+        world.rules.fail(
+            EXIT,
+            f"{world.state}, active {world.active}, running {running}, held {held}, helped '{verdict.helped}': {last}",
+        )
+
+
+def help_out(world: World, verdict: Any) -> None:
+    """The operator does what the last run, or the node, says."""
+    last = next(result for _proc, request, result in reversed(world.results) if request.automation)
+    if "stopped on purpose" in last.message and world.active is not None:
+        verdict.helped = f"hotstandby start on {world.active}"
+        world.machines[world.active].local("start", person="ann")
+        return
+    found = re.search(r"failover(?P<extra>.*)", last.next)
+    if found:
+        extra = dict(word.split("=") for word in re.findall(r"-e (\S+)", found["extra"]))
+        verdict.helped = last.next
+        down = extra.get("assume_down") == "true"
+        world.controller(
+            "operator", Request("failover", extra.get("to"), "as told", "keiko", assume_down=down)
+        )
