@@ -36,8 +36,8 @@ def parser() -> argparse.ArgumentParser:
         )
     up = made["up"]
     up.add_argument("--product", choices=["hulft_hub", "asteria_warp"], default="hulft_hub")
-    up.add_argument("--automation", choices=["none", "minute", "fast"], default="none")
     for one in (up, made["daemon"]):
+        one.add_argument("--automation", choices=["none", "minute", "fast"], default="none")
         one.add_argument("--latency", type=int, default=0, metavar="MS", help="added to every AWS call")
     made["fault"].add_argument("target", metavar="NODE", help="a node's name, or aws")
     made["fault"].add_argument("kind", metavar="KIND")
@@ -49,8 +49,8 @@ def up(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     """Start a pair, or describe the one that runs."""
     if options.product != "hulft_hub":
         raise SandboxError(f"--product {options.product} is not in this version: only hulft_hub is")
-    if options.automation != "none":
-        raise SandboxError(f"--automation {options.automation} is not in this version: only none is")
+    if options.automation == "fast":
+        raise SandboxError("--automation fast is not in this version: only none and minute are")
     if options.latency < 0:
         raise SandboxError("--latency is a number of milliseconds")
     there = read_json(layout.description)
@@ -61,8 +61,11 @@ def up(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
         return there
     control.prepare(layout)
     try:
-        control.begin(layout, options.latency)
-        control.deploy(layout, control.ask(layout, "describe")["env"])
+        control.begin(layout, options.latency, options.automation)
+        env = control.ask(layout, "describe")["env"]
+        control.deploy(layout, env)
+        if options.automation != "none":
+            control.automate(layout, env)
         return control.ask(layout, "ready")
     except BaseException:
         control.end(layout)
@@ -100,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb == "daemon":
             from .daemon import serve
 
-            return serve(Layout(options.state), options.latency / 1000)
+            return serve(Layout(options.state), options.latency / 1000, options.automation)
         answer = run(options)
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)

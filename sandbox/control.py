@@ -19,6 +19,7 @@ from typing import Any
 from .paths import CHECKOUT, COLLECTIONS, MARKER, Layout, SandboxError, link_collection, program, read_json
 from .standins.journal import start_time
 from .world import processes
+from .world.automation import PERIOD, PERIODS
 
 BEGIN_SECONDS = 40.0
 END_SECONDS = 10.0
@@ -90,7 +91,7 @@ def prepare(layout: Layout) -> None:
     layout.marker.write_text(f"{MARKER}\n")
 
 
-def begin(layout: Layout, latency: int) -> None:
+def begin(layout: Layout, latency: int, automation: str = "none") -> None:
     """Start the daemon, detached, and wait until it answers. `latency` in milliseconds."""
     argv = [
         sys.executable,
@@ -101,6 +102,8 @@ def begin(layout: Layout, latency: int) -> None:
         str(layout.state),
         "--latency",
         str(latency),
+        "--automation",
+        automation,
     ]
     environment = {**os.environ, processes.OWNER: str(layout.state), "PYTHONPATH": str(CHECKOUT)}
     environment.pop(processes.VARIABLE, None)
@@ -130,6 +133,15 @@ def last_line(layout: Layout) -> str:
 def deploy(layout: Layout, env: dict[str, str]) -> None:
     """Run the collection's own deploy playbook; its output is deploy.log. SandboxError with the tail on stderr."""
     playbook(layout, env, layout.deploy_log, ["hotstandby.ops.deploy"])
+
+
+def automate(layout: Layout, env: dict[str, str]) -> None:
+    """Run the collection's own automation playbook, with a shorter minute. SandboxError with the tail on stderr."""
+    shorter = [
+        f"-efailover_automation_period={PERIOD}",
+        f"-efailover_automation_evaluation_periods={PERIODS}",
+    ]
+    playbook(layout, env, layout.automation_log, ["hotstandby.ops.automation", *shorter])
 
 
 def playbook(layout: Layout, env: dict[str, str], log: Any, arguments: Sequence[str]) -> None:

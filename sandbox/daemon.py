@@ -23,7 +23,7 @@ PREFIX = "world-"  # of the control paths: POST /_sandbox/world-VERB
 Payload = dict[str, Any]
 
 
-def serve(layout: Layout, latency: float) -> int:
+def serve(layout: Layout, latency: float, automation: str = "none") -> int:
     """Hold a sandbox until it is told to end. `latency` in seconds, added to every AWS call."""
     # nothing here may ever reach for credentials of the machine it runs on
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -34,7 +34,7 @@ def serve(layout: Layout, latency: float) -> int:
         signal.signal(number, lambda _number, _frame: ended.set())
     endpoint = Endpoint(latency=latency)
     endpoint.start()
-    world = World(layout, endpoint)
+    world = World(layout, endpoint, automation != "none")
     try:
         world.build()
         for verb, handler in handlers(world, ended).items():
@@ -64,6 +64,7 @@ def handlers(world: World, ended: threading.Event) -> dict[str, Callable[[Payloa
         "journal": lambda _payload: world.journal(),
         "fault": lambda payload: world.fault(str(payload["target"]), str(payload["kind"])),
         "clear": lambda payload: world.clear(payload.get("target")),
+        "automation": lambda _payload: world.automation.report() if world.automation else {},
         "trap": lambda payload: faults.trap(world, payload),
         "traps": lambda _payload: {"traps": world.endpoint.faults.traps.listed()},
         "ssm": lambda payload: faults.late_ssm(world, payload),

@@ -29,6 +29,7 @@ class Layout:
         self.daemon = self.state / "daemon.json"  # {pid, start, url}; written once the endpoint answers
         self.daemon_log = self.state / "daemon.log"
         self.deploy_log = self.state / "deploy.log"
+        self.automation_log = self.state / "automation.log"
         self.description = self.state / "sandbox.json"  # what `up` printed; there only when it is complete
         self.inventory = self.state / "inventory.yml"
         self.nodes = self.state / "nodes"

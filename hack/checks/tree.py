@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-DEPENDENCIES = ("amazon/aws", "ansible/posix")
+DEPENDENCIES = ("amazon/aws", "ansible/posix", "community/aws")
 
 
 def sources() -> list[str]:

@@ -11,13 +11,18 @@ from typing import Any
 
 from . import ec2_load
 from .front import Front
+from .functions import Functions
 from .http import Server
 from .mended import Mended, regions
 from .metadata import Identity, MetadataServer
 from .model import ACCOUNT, Call, Caller, CallLog, Faults, Hypervisor, NoHypervisor
 from .ssm import AgentHub
+from .ticker import Ticker
 
 __all__ = ["ACCOUNT", "Call", "Caller", "Endpoint", "Faults", "Hypervisor", "NoHypervisor"]
+
+# moto's names of what only an automation needs; loaded when first asked for
+AUTOMATION = ("lambda", "events", "sns", "sqs", "logs", "iam")
 
 Control = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -29,6 +34,7 @@ class Endpoint:
     `control` maps a path to what answers POST /_sandbox/<path>. `stop_seconds` is the time in `stopping` after the
     hypervisor's on_stop returned, `table_seconds` the time for which a new table is CREATING. `replicas` maps
     a table to the regions that DescribeTable shows as its replicas.
+    `functions` runs Lambda functions, `ticker` (not started by itself) evaluates alarms and delivers events.
     `unimplemented` lists what was answered with 501.
     """
 
@@ -46,6 +52,8 @@ class Endpoint:
         self.unimplemented: list[str] = []
         self.log = CallLog()
         self.moto = Mended(self)
+        self.functions = Functions(self)
+        self.ticker = Ticker(self)
         self._metadata: dict[str, MetadataServer] = {}
         self._server = Server(Front(self), port)
 
@@ -69,13 +77,15 @@ class Endpoint:
         from moto.backends import get_backend
 
         ec2_load.load()
-        for service in ("dynamodb", "ssm", "cloudwatch", "s3", "ec2"):
+        for service in ("dynamodb", "ssm", "cloudwatch", "s3", "ec2", *AUTOMATION):
             get_backend(service).reset()
         self._server.start()
         threading.Thread(target=self.moto.warm, name="warm", daemon=True).start()
 
     def stop(self) -> None:
         """Answer no more, nor any instance's metadata."""
+        self.ticker.stop()
+        self.functions.stop()
         self._server.stop()
         for server in self._metadata.values():
             server.stop()
@@ -98,10 +108,11 @@ class Endpoint:
         if server is not None:
             server.stop()
 
-    def reset_state(self) -> None:
-        """Forget SSM commands, the items of every table (the tables stay), metrics and alarms, and
-        who has an Elastic IP. Instances, keys, documents, parameters and faults stay."""
+    def reset_state(self, alarms: bool = True) -> None:
+        """Forget SSM commands, the items of every table (the tables stay), metrics and (unless told not to) alarms, and
+        who has an Elastic IP. Instances, keys, documents, parameters, functions, rules and faults stay."""
         self.agents.forget()
+        self.functions.forget()
         with self.moto.lock("dynamodb"):
             for backend in regions("dynamodb"):
                 for table in backend.tables.values():
@@ -109,7 +120,8 @@ class Endpoint:
         with self.moto.lock("monitoring"):
             for backend in regions("cloudwatch"):
                 backend.metric_data.clear()
-                backend.alarms.clear()
+                if alarms:
+                    backend.alarms.clear()
         with self.moto.lock("ec2"):
             for backend in regions("ec2"):
                 for address in backend.addresses:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .http import HttpRequest
+from .rest import lambda_action
 
 READS = re.compile(r"(Describe|Get|List|Head)|(Query|Scan)$|(BatchGet|TransactGet|Lookup)")
 NODE_DOCUMENT = "HotStandbyNode"
@@ -48,6 +49,34 @@ _KNOWN: dict[str, str] = {
     "s3": (
         "ListBuckets CreateBucket HeadBucket DeleteBucket ListObjects ListObjectsV2 GetObject HeadObject PutObject "
         "CopyObject DeleteObject DeleteObjects GetBucketLocation PutBucketVersioning GetBucketVersioning"
+    ),
+}
+_KNOWN |= {
+    "lambda": (
+        "ListFunctions CreateFunction GetFunction DeleteFunction GetFunctionConfiguration UpdateFunctionConfiguration "
+        "UpdateFunctionCode GetPolicy AddPermission RemovePermission Invoke ListVersionsByFunction ListTags TagResource "
+        "UntagResource"
+    ),
+    "events": (
+        "PutRule DescribeRule ListRules DeleteRule EnableRule DisableRule PutTargets ListTargetsByRule RemoveTargets "
+        "ListTagsForResource TagResource UntagResource"
+    ),
+    "sns": (
+        "CreateTopic DeleteTopic ListTopics GetTopicAttributes SetTopicAttributes Publish Subscribe Unsubscribe "
+        "ListSubscriptionsByTopic ListSubscriptions ListTagsForResource TagResource UntagResource"
+    ),
+    "sqs": (
+        "CreateQueue DeleteQueue GetQueueUrl ListQueues GetQueueAttributes SetQueueAttributes SendMessage ReceiveMessage "
+        "DeleteMessage PurgeQueue ListQueueTags TagQueue UntagQueue"
+    ),
+    "logs": (
+        "CreateLogGroup DescribeLogGroups DeleteLogGroup PutRetentionPolicy DeleteRetentionPolicy ListTagsForResource "
+        "ListTagsLogGroup TagResource UntagResource"
+    ),
+    "iam": (
+        "ListAccountAliases CreateRole GetRole DeleteRole UpdateRole UpdateRoleDescription UpdateAssumeRolePolicy ListRoles ListRolePolicies "
+        "GetRolePolicy PutRolePolicy DeleteRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRoleTags "
+        "TagRole UntagRole PutRolePermissionsBoundary DeleteRolePermissionsBoundary"
     ),
 }
 KNOWN = {service: frozenset(names.split()) for service, names in _KNOWN.items()}
@@ -99,6 +128,9 @@ def resolve(request: HttpRequest) -> Asked:
         return Asked(key, region, service, rpc[1], "cbor", "", _writes(rpc[1]))
     if target:
         return _json(request, key, region, service, target.rpartition(".")[2])
+    if service == "lambda":
+        action, touched = lambda_action(request.method, request.path)
+        return Asked(key, region, service, action, "json", touched[:_MAX_TARGET], _writes(action))
     if service in ("s3", ""):
         action, touched = _s3(request)
         return Asked(key, region, service or "s3", action, "s3", touched, _writes(action))

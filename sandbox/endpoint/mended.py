@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import cloudwatch, dynamodb, ec2, ssm_api
+from . import cloudwatch, dynamodb, ec2, functions, ssm_api
 from .actions import Asked
 from .http import HttpRequest, HttpResponse
 from .model import ACCOUNT
@@ -19,7 +19,8 @@ from .model import ACCOUNT
 if TYPE_CHECKING:
     from . import Endpoint
 
-MODULES = {"dynamodb": "dynamodb", "ec2": "ec2", "ssm": "ssm", "monitoring": "cloudwatch", "s3": "s3"}
+CORE = {"dynamodb": "dynamodb", "ec2": "ec2", "ssm": "ssm", "monitoring": "cloudwatch", "s3": "s3"}
+MODULES = {**CORE, **{name: name for name in ("lambda", "events", "sns", "sqs", "logs", "iam")}}
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
@@ -34,8 +35,8 @@ class Mended:
         self._locks = {service: threading.RLock() for service in MODULES}
 
     def warm(self) -> None:
-        """Make every application now, the ones first needed first."""
-        for service in MODULES:
+        """Make the applications that every pair needs, the ones first needed first."""
+        for service in CORE:
             self.app(service)
 
     def lock(self, service: str) -> threading.RLock:
@@ -53,6 +54,7 @@ class Mended:
                     "ssm": ssm_api.mend,
                     "monitoring": cloudwatch.mend,
                     "dynamodb": dynamodb.mend,
+                    "lambda": functions.mend,
                 }
                 if service in mend:
                     mend[service](self._endpoint)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..standins.journal import Journal
-from . import cloud, faults, processes
+from . import automation, cloud, faults, processes
 from .node import SandboxNode
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def pair(world: World) -> dict[str, Any]:
         "redirect": [{"kind": "elastic_ip", "allocation_id": world.allocation}],
         "timeouts": dict(TIMEOUTS),
         "lease": 2,
-        "cooldown": 600,
+        "cooldown": 600 if world.automation is None else automation.COOLDOWN,
         "endpoint_url": world.endpoint.url,
     }
 

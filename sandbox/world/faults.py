@@ -24,7 +24,15 @@ KNOBS = {
     # the stand-in freezes the guard that called it: after the record was read, before anything is started
     "start-stalls": "start_stalls",
 }
-SERVICES = {"ec2-down": "ec2", "ssm-down": "ssm", "dynamodb-down": "dynamodb"}
+SERVICES = {
+    "ec2-down": "ec2",
+    "ssm-down": "ssm",
+    "dynamodb-down": "dynamodb",
+    "cloudwatch-down": "monitoring",
+    "sns-down": "sns",
+}
+# how often an event is delivered
+EVENTS = {"events-twice": 2, "events-lost": 0}
 
 
 def node_fault(world: World, node: SandboxNode, kind: str) -> dict[str, Any]:
@@ -149,6 +157,10 @@ def aws_fault(world: World, kind: str) -> dict[str, Any]:
         faults.stale_ec2 = True
     elif kind == "record-restored":
         return _restore_record(world)
+    elif kind in EVENTS:
+        world.endpoint.ticker.copies = EVENTS[kind]
+    elif kind.startswith("events-late:"):
+        world.endpoint.ticker.late = _number(kind.partition(":")[2])
     elif kind.startswith("deny:"):
         who, action = _words(kind, "deny:WHO:SERVICE:ACTION", 2)
         faults.deny.add((key_of(world, who), action))
@@ -160,7 +172,18 @@ def aws_fault(world: World, kind: str) -> dict[str, Any]:
     else:
         known = ", ".join(
             sorted(
-                [*SERVICES, "throttle", "stale-ec2", "record-restored", "deny:", "slow:", "trap:", "clear"]
+                [
+                    *SERVICES,
+                    *EVENTS,
+                    "events-late:SECONDS",
+                    "throttle",
+                    "stale-ec2",
+                    "record-restored",
+                    "deny:",
+                    "slow:",
+                    "trap:",
+                    "clear",
+                ]
             )
         )
         raise SandboxError(f"fault {kind!r} does not exist for aws (there are {known})")
@@ -277,3 +300,4 @@ def calm(world: World) -> None:
     faults.traps.clear()
     faults.throttle = False
     faults.stale_ec2 = False
+    world.endpoint.ticker.mend()

@@ -25,7 +25,8 @@ DOWN_WAIT = 5.0  # seconds that a reset waits for an instance that is on its way
 class World:
     """`endpoint` must be started. `build` makes everything; the instance is the endpoint's hypervisor then."""
 
-    def __init__(self, layout: Layout, endpoint: Endpoint) -> None:
+    def __init__(self, layout: Layout, endpoint: Endpoint, automated: bool = False) -> None:
+        from .automation import Automation
         from .recorder import Recorder
 
         self.layout, self.endpoint = layout, endpoint
@@ -36,6 +37,7 @@ class World:
         self.allocation = ""
         self.baseline_items: list[dict[str, Any]] | None = None
         self.resets = 0
+        self.automation = Automation(self) if automated else None
 
     # -- making it
 
@@ -92,6 +94,8 @@ class World:
         with self.lock:
             self.baseline()
             self.start_product()
+            if self.automation is not None:
+                self.automation.begin()
             self.endpoint.clear_calls()
             write_json(self.layout.description, describe.description(self))
             return describe.description(self)
@@ -101,8 +105,11 @@ class World:
         with self.lock:
             if self.baseline_items is None:
                 raise SandboxError("the sandbox is not complete yet: nothing to go back to")
+            if self.automation is not None:
+                self.automation.hold()
             self._settle()
             self.endpoint.faults.clear()
+            self.endpoint.ticker.mend()
             self.endpoint.replicas.clear()
             for node in list(self.nodes.values()):
                 if node.clone_of is not None:
@@ -112,7 +119,7 @@ class World:
                 self._restore_files(node)
             self._restore_tree(self.layout.snapshot / "shared", self.layout.shared)
             Journal(str(self.layout.journal)).archive()
-            self.endpoint.reset_state()
+            self.endpoint.reset_state(alarms=self.automation is None)
             self.recorder.forget()
             self.cloud.restore(self.baseline_items)
             self.cloud.associate(self.allocation, self.nodes[NAMES[0]].instance_id)
@@ -120,6 +127,8 @@ class World:
                 cloud.renew(node.instance_id)
                 self.alive(node, alone=False)
             self.start_product()
+            if self.automation is not None:
+                self.automation.resume()
             self.resets += 1
             self.endpoint.clear_calls()
             return describe.description(self)
@@ -270,6 +279,8 @@ class World:
 
     def end(self) -> None:
         """Everything dead."""
+        if self.automation is not None:
+            self.automation.end()
         self.recorder.stop()
         for node in list(self.nodes.values()):
             node.power_off()

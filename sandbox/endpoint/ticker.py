@@ -1,0 +1,232 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes on by itself: alarms are evaluated, their changes become events, schedules come due, targets are invoked."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from .alarm_model import State, evaluate
+from .cloudwatch import _aware, _dimensions
+from .model import ACCOUNT
+
+if TYPE_CHECKING:
+    from . import Endpoint
+
+INTERVAL = 0.2  # seconds between looks
+RATE = re.compile(r"rate\((\d+) (minute|minutes|hour|hours)\)")
+
+
+class Ticker:
+    """A thread over moto's alarms and rules.
+
+    `minute` is how long a minute of a schedule lasts, in seconds. Events are delivered `late` seconds after they
+    happened and `copies` times; 0 copies are lost ones.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._evaluated: dict[tuple[str, str], float] = {}
+        self._due: dict[str, float] = {}
+        self._states: dict[tuple[str, str], str] = {}
+        self.minute = 60.0
+        self.late = 0.0
+        self.copies = 1
+
+    def start(self) -> None:
+        """Tick from now on."""
+        if self._thread is None:
+            self._ended.clear()
+            self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Tick no more."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(5)
+            self._thread = None
+
+    def forget(self) -> None:
+        """Every alarm's state is as it should be, and every schedule begins anew."""
+        self._evaluated.clear()
+        self._states.clear()
+        self._due.clear()
+
+    def mend(self) -> None:
+        """Events come once and at once again."""
+        self.late, self.copies = 0.0, 1
+
+    def _run(self) -> None:
+        while not self._ended.wait(INTERVAL):
+            for work in (self.alarms, self.schedules):
+                try:
+                    work(time.time())
+                except Exception:
+                    traceback.print_exc(file=sys.stderr)
+
+    # -- alarms
+
+    def alarms(self, now: float) -> None:
+        """Evaluate every alarm whose period has ended since, and send an event for each change of state.
+
+        SetAlarmState is a change too.
+        """
+        from .mended import regions
+
+        if "monitoring" in self._endpoint.faults.down:
+            return
+        for backend in regions("cloudwatch"):
+            with self._endpoint.moto.lock("monitoring"):
+                changes = [
+                    found
+                    for alarm in list(backend.alarms.values())
+                    if (found := self._alarm(backend, alarm, now)) is not None
+                ]
+            for region, event in changes:
+                self.deliver(region, event)
+
+    def _alarm(self, backend: Any, alarm: Any, now: float) -> tuple[str, dict[str, Any]] | None:
+        key = (backend.region_name, alarm.name)
+        period = float(alarm.period or 60)
+        ended = now // period * period
+        # a new alarm knows nothing until its first whole period has passed
+        first = self._evaluated.setdefault(key, ended)
+        before = self._states.setdefault(key, alarm.state_value)
+        if ended > first:
+            self._evaluated[key] = ended
+            self._judge(backend, alarm, ended, period)
+        if alarm.state_value == before:
+            return None
+        self._states[key] = alarm.state_value
+        return backend.region_name, change(backend.region_name, alarm, before)
+
+    def _judge(self, backend: Any, alarm: Any, ended: float, period: float) -> None:
+        count = int(alarm.evaluation_periods or 1)
+        begin = ended - count * period
+        wanted = _dimensions(alarm.dimensions)
+        values: list[float | None] = [None] * count
+        for datum in backend.metric_data:
+            at = _aware(datum.timestamp).timestamp()
+            if (datum.namespace, datum.name) != (
+                alarm.namespace,
+                alarm.metric_name,
+            ) or not begin <= at < ended:
+                continue
+            if _dimensions(datum.dimensions) == wanted:
+                index = int((at - begin) // period)
+                old = values[index]
+                values[index] = datum.value if old is None else max(old, datum.value)
+        needed = int(alarm.datapoints_to_alarm or count)
+        before: State = alarm.state_value
+        state = evaluate(
+            values, float(alarm.threshold), needed, alarm.treat_missing_data or "missing", before
+        )
+        if state != before:
+            shown = ", ".join("-" if value is None else f"{value:g}" for value in values)
+            alarm.update_state(
+                f"Threshold Crossed: {needed} of the last {count} periods [{shown}]", "{}", state
+            )
+
+    # -- schedules and targets
+
+    def schedules(self, now: float) -> None:
+        """Invoke what a rate() rule is due for."""
+        from .mended import regions
+
+        for backend in regions("events"):
+            with self._endpoint.moto.lock("events"):
+                rules = [rule for bus in backend.event_buses.values() for rule in bus.rules.values()]
+            for rule in rules:
+                found = RATE.fullmatch(rule.scheduled_expression or "")
+                if found is None or rule.state != "ENABLED":
+                    continue
+                each = int(found[1]) * self.minute * (60 if found[2].startswith("hour") else 1)
+                if now >= self._due.setdefault(rule.arn, now + each):
+                    self._due[rule.arn] = now + each
+                    self._invoke(
+                        rule, _event(rule.region_name, "aws.events", "Scheduled Event", [rule.arn], {})
+                    )
+
+    def deliver(self, region: str, event: dict[str, Any]) -> None:
+        """Hand an event to every rule that it matches: late, twice or never, as it was asked for."""
+        from .mended import regions
+
+        for _copy in range(self.copies):
+            for backend in regions("events"):
+                if backend.region_name != region:
+                    continue
+                with self._endpoint.moto.lock("events"):
+                    rules = [
+                        rule
+                        for bus in backend.event_buses.values()
+                        for rule in bus.rules.values()
+                        if rule.state == "ENABLED"
+                        and rule.event_pattern.get_pattern()
+                        and rule.event_pattern.matches_event(event)
+                    ]
+                for rule in rules:
+                    self._after(self.late, functools.partial(self._invoke, rule, event))
+
+    @staticmethod
+    def _after(seconds: float, act: Callable[[], None]) -> None:
+        if seconds <= 0:
+            act()
+            return
+        timer = threading.Timer(seconds, act)
+        timer.daemon = True
+        timer.start()
+
+    def _invoke(self, rule: Any, event: dict[str, Any]) -> None:
+        for target in list(rule.targets):
+            if ":lambda:" in target["Arn"]:
+                self._endpoint.functions.event(target["Arn"], event, "events.amazonaws.com", rule.arn)
+            else:
+                self._endpoint.unimplemented.append(f"events:target ({target['Arn']})")
+
+
+def _event(
+    region: str, source: str, kind: str, resources: list[str], detail: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": kind,
+        "source": source,
+        "account": ACCOUNT,
+        "time": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": region,
+        "resources": resources,
+        "detail": detail,
+    }
+
+
+def _stamp(when: datetime) -> str:
+    return _aware(when).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
+
+
+def change(region: str, alarm: Any, before: str) -> dict[str, Any]:
+    """The event of an alarm that changed its state."""
+    detail = {
+        "alarmName": alarm.name,
+        "configuration": {"description": alarm.description or ""},
+        "previousState": {"value": before},
+        "state": {
+            "value": alarm.state_value,
+            "reason": alarm.state_reason,
+            "timestamp": _stamp(alarm.state_updated_timestamp),
+        },
+    }
+    return _event(region, "aws.cloudwatch", "CloudWatch Alarm State Change", [alarm.alarm_arn], detail)
