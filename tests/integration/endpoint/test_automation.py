@@ -20,7 +20,7 @@ from sandbox.endpoint.alarm_model import State, evaluate
 from sandbox.endpoint.ticker import Ticker
 from tests.integration.endpoint.conftest import KEY, REGION
 
-_ = None
+GAP = None
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,11 @@ _ = None
     [
         ([0, 1, 0, 1, 0], "ALARM"),
         ([1, 0, 0, 0, 0], "OK"),
-        ([_, _, _, _, _], "ALARM"),
+        ([GAP, GAP, GAP, GAP, GAP], "ALARM"),
         ([0, 0, 0, 0, 0], "OK"),
-        ([0, 0, 0, 0, _], "OK"),
-        ([0, 0, 0, _, _], "ALARM"),
-        ([1, 0, 0, 0, _], "ALARM"),
+        ([0, 0, 0, 0, GAP], "OK"),
+        ([0, 0, 0, GAP, GAP], "ALARM"),
+        ([1, 0, 0, 0, GAP], "ALARM"),
     ],
 )
 def test_two_of_five_and_silence_is_bad(values: list[float | None], state: str) -> None:
