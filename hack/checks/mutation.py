@@ -88,20 +88,31 @@ def results() -> list[Any]:
     return found
 
 
+def digest(*places: Path) -> str:
+    """One number for all files of Python below these places."""
+    found = hashlib.sha256()
+    for place in places:
+        for path in sorted(place.rglob("*.py")):
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def same(stamp: Path, value: str) -> bool:
+    """Whether this is what stood there last time."""
+    return stamp.is_file() and stamp.read_text(encoding="ascii") == value
+
+
 def forget_survivors() -> None:
     """Other tests than last time may kill what lived: those are asked again."""
-    digest = hashlib.sha256()
-    for path in sorted((PLACE / "tests").rglob("*.py")):
-        digest.update(path.read_bytes())
-    stamp = PLACE / "tests.sha256"
-    if stamp.is_file() and stamp.read_text(encoding="ascii") == digest.hexdigest():
+    stamp, value = PLACE / "tests.sha256", digest(PLACE / "tests")
+    if same(stamp, value):
         return
     for data in results():
         codes = data.exit_code_by_key
         data.exit_code_by_key = {key: None if code in LIVES else code for key, code in codes.items()}
         if codes:
             data.save()
-    stamp.write_text(digest.hexdigest(), encoding="ascii")
+    stamp.write_text(value, encoding="ascii")
 
 
 def described(path: Path, key: str) -> str:
@@ -171,6 +182,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", help="only these: record, node.guard, ...")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--nice", type=int, default=10, help="how far others go first on a shared machine")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--report", action="store_true", help="run nothing, tell what is known")
     options = parser.parse_args()
@@ -181,15 +193,17 @@ def main() -> int:
     if not options.report:
         lay_out()
     os.chdir(PLACE)
-    os.nice(10)
+    os.nice(options.nice)
     leave_prose_alone()
     if not options.report:
         forget_survivors()
         from mutation_session import run
 
-        code = run(patterns, options.workers)
+        stamp, value = PLACE / "clean.sha256", digest(PLACE / "tests", PLACE / PACKAGE)
+        code = run(patterns, options.workers, same(stamp, value))
         if code:
             return code
+        stamp.write_text(value, encoding="ascii")
     return report(patterns)
 
 

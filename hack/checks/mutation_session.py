@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -20,6 +21,9 @@ from mutmut.runners.harness import ListAllTestsResult, TestRunner
 from mutmut.state import state
 from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, setup_source_paths
 from mutmut.workers.isolation import ForkRunner
+
+CPU, WALL = 5.0, 40.0  # seconds that any test may take at least; else ten times what it took without a mutant
+LOOPS = 36  # the exit code that mutmut knows for a mutant that took too long
 
 
 class _Seen:
@@ -44,10 +48,12 @@ class _Seen:
 class Collected(TestRunner):
     """Runs tests of one pytest session that is under way, each time in a child of its own."""
 
-    def __init__(self, session: pytest.Session) -> None:
+    def __init__(self, session: pytest.Session, clean: bool) -> None:
         self._items = {item.nodeid: item for item in session.items}
         self._plugins = session.config.pluginmanager
-        self._clean = False
+        self._clean = clean
+        self._limit = False
+        self._breadth: dict[str, int] = {}  # how many functions each test reaches
 
     def _run(self, names: Iterable[str]) -> _Seen:
         items = [self._items[name] for name in names if name in self._items]
@@ -55,12 +61,25 @@ class Collected(TestRunner):
         self._plugins.register(seen)
         try:
             for item, following in zip(items, [*items[1:], None]):
+                if self._limit:
+                    self._set_limit(item.nodeid)
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if seen.failed:
                     break
         finally:
             self._plugins.unregister(seen)
         return seen
+
+    @staticmethod
+    def _set_limit(name: str) -> None:
+        """End this process when the test loops: by its own processor time, and by the clock when it waits for ever."""
+        usual = 10 * state().duration_by_test.get(name, 0.0)
+        for timer, number, least in (
+            (signal.ITIMER_VIRTUAL, signal.SIGVTALRM, CPU),
+            (signal.ITIMER_REAL, signal.SIGALRM, WALL),
+        ):
+            signal.signal(number, lambda _number, _frame: os._exit(LOOPS))
+            signal.setitimer(timer, max(least, usual))
 
     def _apart(self, names: Iterable[str]) -> _Seen:
         """Run tests in a child, so that what they leave behind reaches no later run."""
@@ -104,8 +123,17 @@ class Collected(TestRunner):
 
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
         if mutant_name is not None:  # mutmut has forked already
-            return int(bool(self._run(tests).failed))
+            self._limit = True
+            return int(bool(self._run(sorted(tests, key=self._rank)).failed))
         return 0 if self._clean else self._told(self._apart(list(tests) or list(self._items)))
+
+    def _rank(self, name: str) -> tuple[int, float]:
+        """Tests of few functions first, they are about them; then the fast ones."""
+        if not self._breadth:
+            for names in state().tests_by_mangled_function_name.values():
+                for each in names:
+                    self._breadth[each] = self._breadth.get(each, 0) + 1
+        return self._breadth.get(name, 0), state().duration_by_test.get(name, 0.0)
 
     def run_forced_fail(self) -> int:
         return int(bool(self._apart(list(self._items)).failed))
@@ -127,10 +155,10 @@ class _Inside:
         return True
 
 
-def run(patterns: list[str], workers: int) -> int:
+def run(patterns: list[str], workers: int, clean: bool) -> int:
     """Make the mutants of the working directory and run those that are undecided (all that match `patterns`, if any).
 
-    Returns pytest's exit code: not 0 when the tests cannot be collected or fail without a mutant.
+    `clean` tells that the tests are known to pass without a mutant. Returns pytest's exit code: not 0 when the tests cannot be collected or fail without a mutant.
     """
     mutmut.set_mutant_under_test("mutant_generation")
     Path("mutants").mkdir(exist_ok=True)
@@ -140,7 +168,7 @@ def run(patterns: list[str], workers: int) -> int:
     here = Path.cwd()
 
     def work(session: pytest.Session) -> None:
-        runner = Collected(session)
+        runner = Collected(session, clean)
         mutmut.get_mutant_runner = lambda most=1: ForkRunner(max_workers=most, test_runner=runner)
         os.chdir(here)
         mutmut._run(patterns, workers)

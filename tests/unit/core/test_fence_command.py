@@ -264,3 +264,22 @@ def test_a_command_that_is_gone_when_it_is_ended_is_no_trouble_and_its_output_is
     assert (
         children[0].stdout and children[0].stdout.closed and children[0].stderr and children[0].stderr.closed
     )
+
+
+def test_a_command_reads_nothing_of_whoever_runs_it(script: Script) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"a secret\n")
+    os.close(writing)
+    mine = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        assert run_agent([script("cat")], 5) == (0, "")
+    finally:
+        os.dup2(mine, 0)
+        os.close(mine)
+        os.close(reading)
+
+
+def test_a_long_line_is_cut(script: Script) -> None:
+    rc, said = run_agent([script("printf '%0300d\\n' 7")], 5)
+    assert (rc, said) == (0, "0" * 200)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from ansible_collections.hotstandby.ops.plugins.module_utils import fencing
 from ansible_collections.hotstandby.ops.plugins.module_utils.evidence import NO, YES, Evidence
 from ansible_collections.hotstandby.ops.plugins.module_utils.fencing import (
     CommandFence,
@@ -136,6 +138,39 @@ def test_two_counts_from_a_command_that_did_power_off_or_could_say_on() -> None:
 
 def test_an_argument_is_filled_wherever_it_stands_and_each_one() -> None:
     assert filled(["{a}", "x{b}y{a}", "{c}", "{a}{a}"], {"a": "1", "b": "2"}) == ["1", "x2y1", "{c}", "11"]
+
+
+class Child:
+    """A command that never ends: notes how long it was waited for."""
+
+    pid, returncode, stdout, stderr = 4711, -9, None, None
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.waited: list[float] = []
+
+    def communicate(self, timeout: float) -> None:
+        self.waited.append(round(timeout, 6))
+        self.clock.sleep(timeout)
+        raise subprocess.TimeoutExpired("x", timeout)
+
+    def wait(self) -> int:
+        return self.returncode
+
+
+def test_a_command_is_waited_for_by_the_second_and_ended_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    child = Child(clock)
+    killed: list[int] = []
+    kept: list[float] = []
+    monkeypatch.setattr(fencing.subprocess, "Popen", lambda *_arguments, **_options: child)
+    monkeypatch.setattr(fencing.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(fencing.os, "killpg", lambda pid, _number: killed.append(pid))
+    assert fencing.run_agent(["/sbin/fence"], 2.5, lambda: kept.append(clock.now)) == (
+        None,
+        "/sbin/fence did not end within 2 s",
+    )
+    assert child.waited == [1.0, 1.0, 0.5, 0.01] and kept == [1.0, 2.0, 2.5] and killed == [4711]
 
 
 # -- EC2

@@ -300,6 +300,17 @@ def test_a_roll_back_after_a_fence_is_not_sent_three_times() -> None:
     assert [sent[1] for sent in seen.sent if sent[0] == "start"] == ["b", "a"]
 
 
+def test_a_run_that_stopped_nothing_tells_no_downtime() -> None:
+    world = World().steady()
+    world.nodes["hub-a"].frozen = True
+    plain = world.nodes["hub-b"].act
+    acts(world, "hub-b", start=("unknown", {}, 1e6), status=("unknown", {}, 1e6))
+    assert world.run(assume_down=True).outcome == "unfinished"
+    world.nodes["hub-b"].act = plain  # type: ignore[method-assign]
+    result = world.run()
+    assert (result.message, result.downtime_seconds) == ("hub-b is active with epoch 8", None)
+
+
 # -- verify
 
 

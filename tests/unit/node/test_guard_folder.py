@@ -85,6 +85,9 @@ def test_a_pair_without_a_shared_folder_has_none() -> None:
     assert folder(machine) is None
 
 
-def test_a_slash_at_the_end_of_its_path_is_no_other_folder() -> None:
-    machine = Machine(shared={"path": f"{SHARED}/"})
-    assert folder(machine) == rules.Shared(f"{SHARED}/", mounted=True, marker="hub-prod")
+@pytest.mark.parametrize("path", [SHARED, "/shared/X"])
+def test_a_slash_at_the_end_of_its_path_is_no_other_folder(path: str) -> None:
+    machine = Machine(shared={"path": f"{path}/"})
+    machine.mount_points = ["/", path]
+    machine.files = {f"{path}/.hotstandby-pair": "hub-prod\n"}
+    assert folder(machine) == rules.Shared(f"{path}/", mounted=True, marker="hub-prod")
