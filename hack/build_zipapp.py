@@ -21,7 +21,14 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[1] / "plugins" / "module_utils"
 PACKAGE = "hotstandby"
-MAIN = f"from {PACKAGE}.node.main import entry\n\nentry()\n"
+MAIN = f"""from {PACKAGE}.node.client import begin
+
+begin()
+
+from {PACKAGE}.node.main import entry
+
+entry()
+"""
 TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -54,7 +61,7 @@ def bytecode(name: str, source: bytes) -> bytes:
 def members() -> dict[str, bytes]:
     """{name in the archive: content}: every source and its bytecode."""
     found = files()
-    # __main__ is run as a source: runpy finds it by name, and it is two lines
+    # __main__ is run as a source: runpy finds it by name, and it is a few lines
     compiled = {f"{name}c": bytecode(name, source) for name, source in found.items() if name != "__main__.py"}
     return {**found, **compiled}
 

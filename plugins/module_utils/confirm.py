@@ -15,55 +15,59 @@ from .lease import Holder
 from .move import Ended, Request, check_restored, command, in_flight
 from .pair import PairSpec
 from .ports import Ports
-from .record import Record, StoreError
+from .record import Heartbeat, Record, StoreError
 
 MARGIN = 3.0  # seconds beside a node's own time limit, for SSM and the process to start
 
 
-def look(pair: PairSpec, ports: Ports, holder: Holder, active: str) -> dict[str, Reply]:
+def look(
+    pair: PairSpec, ports: Ports, holder: Holder, active: str
+) -> tuple[dict[str, Reply], Optional[Silence]]:
     """One command to both nodes. A node that is not heard within `timeouts.confirm` gave no answer.
 
-    With profile fast and a heartbeat that stands still, the wait for the active ends after `heartbeat_timeout`.
-    Raises CommandError.
+    With profile fast and a heartbeat that stands still, the wait for the active ends after `heartbeat_timeout`; what was
+    seen of it is returned too. Raises CommandError.
     """
     confirm = pair.timeouts.confirm
-    give_up = _Silence(pair, ports, active) if pair.profile == "fast" else None
+    silence = Silence(pair, ports, active) if pair.profile == "fast" else None
     command_id = ports.nodes.send("look", [node.name for node in pair.nodes], timeout=confirm, active=active)
     wait = confirm + MARGIN
-    return ports.nodes.collect(
-        command_id, "look", [node.name for node in pair.nodes], wait, holder.keep, give_up
-    )
+    names = [node.name for node in pair.nodes]
+    return ports.nodes.collect(command_id, "look", names, wait, holder.keep, silence), silence
 
 
-class _Silence:
+class Silence:
     """Ends the wait for an active whose heartbeat did not change for `heartbeat_timeout` seconds of our clock."""
 
     def __init__(self, pair: PairSpec, ports: Ports, active: str) -> None:
         self._limit = pair.heartbeat_timeout
         self._store = ports.store
         self._active = active
-        self._first = self._beat()
+        self.first = self._beat()
+        self.waited = 0.0  # seconds that have passed since, at least
 
-    def _beat(self) -> Optional[str]:
+    def _beat(self) -> Optional[Heartbeat]:
         try:
-            found = self._store.heartbeat(self._active)
+            return self._store.heartbeat(self._active)
         except StoreError:
             return None
-        return found.beat if found else None
 
     def __call__(self, waited: float, replies: dict[str, Reply]) -> bool:
+        self.waited = waited
         others = [reply for name, reply in replies.items() if name != self._active]
-        if (
-            self._first is None
-            or waited < self._limit
-            or any(isinstance(reply, NoAnswer) for reply in others)
-        ):
+        if self.first is None or waited < self._limit or any(isinstance(reply, NoAnswer) for reply in others):
             return False
-        return self._beat() == self._first
+        found = self._beat()
+        return found is not None and found.beat == self.first.beat
 
 
 def signals(
-    pair: PairSpec, ports: Ports, holder: Holder, active: str, replies: dict[str, Reply]
+    pair: PairSpec,
+    ports: Ports,
+    holder: Holder,
+    active: str,
+    replies: dict[str, Reply],
+    silence: Optional[Silence] = None,
 ) -> tuple[Verdict, Signals]:
     """Ask what the verdict needs, one signal after the other, until there is one."""
     standby = pair.other(active).name
@@ -73,7 +77,8 @@ def signals(
         if isinstance(verdict, Verdict):
             return verdict, known
         known = dataclasses.replace(
-            known, **{verdict.signal: _signal(verdict, pair, ports, holder, active, standby, replies)}
+            known,
+            **{verdict.signal: _signal(verdict, pair, ports, holder, active, standby, replies, silence)},
         )
 
 
@@ -85,13 +90,15 @@ def _signal(
     active: str,
     standby: str,
     replies: dict[str, Reply],
+    silence: Optional[Silence],
 ) -> Evidence:
     if ask.signal == "off":
         return ports.instance(pair.node(active).instance_id)
     if ask.signal == "probe":
         return probe_evidence(pair, standby, replies[standby])
     if ask.signal == "heartbeat":
-        return heartbeat_evidence(ports.store, pair, active, standby, holder.pause)
+        first, watched = (None, 0.0) if silence is None else (silence.first, silence.waited)
+        return heartbeat_evidence(ports.store, pair, active, standby, holder.pause, first, watched)
     return ports.alarm(ports.store.now())
 
 
@@ -107,7 +114,13 @@ def probe_evidence(pair: PairSpec, standby: str, reply: Reply) -> Evidence:
 
 
 def confirm(
-    pair: PairSpec, ports: Ports, holder: Holder, request: Request, record: Record, replies: dict[str, Reply]
+    pair: PairSpec,
+    ports: Ports,
+    holder: Holder,
+    request: Request,
+    record: Record,
+    replies: dict[str, Reply],
+    silence: Optional[Silence] = None,
 ) -> str:
     """Whether the move may go on; returns why. Raises Ended when it may not."""
     move = in_flight(record)
@@ -127,7 +140,7 @@ def confirm(
     if move.assumed:
         said = source.state if isinstance(source, Answer) else source.why
         return f"assume_down was given by {request.by or 'the operator'} ({move.source}: {said})"
-    verdict, _known = signals(pair, ports, holder, move.source, replies)
+    verdict, _known = signals(pair, ports, holder, move.source, replies, silence)
     if verdict.kind == "down":
         return verdict.why
     if verdict.kind == "healthy":

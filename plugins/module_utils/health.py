@@ -32,21 +32,29 @@ def _age(beat: Optional[Heartbeat], now: Optional[float]) -> Optional[float]:
 
 
 def heartbeat_evidence(
-    store: RecordStore, pair: PairSpec, active: str, standby: str, pause: Callable[[float], None]
+    store: RecordStore,
+    pair: PairSpec,
+    active: str,
+    standby: str,
+    pause: Callable[[float], None],
+    first: Optional[Heartbeat] = None,
+    watched: float = 0.0,
 ) -> Evidence:
     """Does the active's heartbeat stand still while the standby's own is fresh?
 
     Yes, no (it moves, and says running) or unknown. Ages are differences of the store's own Date headers. With profile
-    fast the item is also watched for `heartbeat_timeout` seconds of this run's clock (`pause` waits, keeping the lease).
+    fast the item is also watched for `heartbeat_timeout` seconds of this run's clock (`pause` waits, keeping the lease);
+    `first` is how this run has found it at least `watched` seconds ago, which then need not be waited for again.
     """
     source = f"heartbeat of {active}"
     limit = stale_after(pair)
     try:
-        first = store.heartbeat(active)
+        if first is None:
+            first, watched = store.heartbeat(active), 0.0
         if first is None:
             return Evidence(UNKNOWN, source, "none was ever written")
-        if pair.profile == "fast":
-            pause(limit)
+        if pair.profile == "fast" and watched < limit:
+            pause(limit - watched)
         second = store.heartbeat(active) if pair.profile == "fast" else first
         own = store.heartbeat(standby)
     except StoreError as error:

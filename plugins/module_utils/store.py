@@ -51,20 +51,51 @@ def _decode(value: Any) -> Any:
     return value
 
 
+def _typed(value: Any) -> dict[str, Any]:
+    """One value as a typed attribute, as boto3's own serializer writes it, which is slow to load. Raises TypeError."""
+    if value is None:
+        return {"NULL": True}
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, (int, Decimal)):
+        if isinstance(value, Decimal) and not value.is_finite():
+            raise TypeError("Infinity and NaN are not supported")
+        return {"N": str(value)}
+    if isinstance(value, Mapping):
+        return {"M": {key: _typed(item) for key, item in value.items()}}
+    if isinstance(value, list):
+        return {"L": [_typed(item) for item in value]}
+    raise TypeError(f"no attribute for {type(value).__name__}")
+
+
+def _untyped(attribute: Mapping[str, Any]) -> Any:
+    """The value of a typed attribute. Raises TypeError."""
+    ((kind, value),) = attribute.items()
+    if kind == "NULL":
+        return None
+    if kind == "N":
+        return Decimal(value)
+    if kind == "M":
+        return {key: _untyped(item) for key, item in value.items()}
+    if kind == "L":
+        return [_untyped(item) for item in value]
+    if kind in ("S", "BOOL", "B"):
+        return value
+    if kind in ("SS", "NS", "BS"):
+        return set(value)
+    raise TypeError(f"no such attribute: {kind}")
+
+
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
     """Plain values as DynamoDB's typed attributes."""
-    from boto3.dynamodb.types import TypeSerializer
-
-    serialize = TypeSerializer().serialize
-    return {key: serialize(_encode(plain(value))) for key, value in values.items()}
+    return {key: _typed(_encode(plain(value))) for key, value in values.items()}
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """DynamoDB's typed attributes as plain values; whole numbers become int."""
-    from boto3.dynamodb.types import TypeDeserializer
-
-    deserialize = TypeDeserializer().deserialize
-    return {key: _decode(deserialize(value)) for key, value in item.items()}
+    return {key: _decode(_untyped(value)) for key, value in item.items()}
 
 
 class RecordStore:

@@ -207,11 +207,11 @@ class Transition:
         pair, session = self._pair, self._session
         move = session.move
         with session.step("confirm") as note:
-            replies = look(pair, self._ports, session.holder, move.source)
+            replies, silence = look(pair, self._ports, session.holder, move.source)
             stop: Optional[Ended] = None
             try:
                 note.detail = confirm(
-                    pair, self._ports, session.holder, self._request, session.record, replies
+                    pair, self._ports, session.holder, self._request, session.record, replies, silence
                 )
             except Ended as end:
                 stop, note.outcome, note.detail = end, end.outcome, end.message

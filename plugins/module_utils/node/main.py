@@ -25,9 +25,8 @@ from .look import look, status
 from .outcome import Outcome, failed, refused
 from .real import RealHost
 from .rules import Asked, Decision
-from .table import Table
+from .table import COMMAND, Table
 
-TABLE = 5.0  # seconds for one read of the table
 ACTIONS = ("look", "status", "start", "stop", "may-start", "boot", "healthcheck")
 REMOTE = ("look", "status", "start", "stop", "may-start")
 
@@ -69,12 +68,13 @@ def parser() -> argparse.ArgumentParser:
         "may-start": "may the product be started here? Exit code 0 or 5",
         "boot": "what runs at boot: start the product if the record says so",
         "healthcheck": "what runs each minute: judge, beat, put the metric",
+        "watch": "the daemon of profile fast: runs until it is ended",
         "ssm": "what the SSM document HotStandbyNode runs",
     }
     made = {name: verbs.add_parser(name, help=text, description=text) for name, text in texts.items()}
     for name, verb in made.items():
         verb.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
-        if name not in ("healthcheck",):
+        if name not in ("healthcheck", "watch"):
             verb.add_argument("--timeout", type=_seconds, metavar="SECONDS")
         verb.add_argument("--move", default="", help=argparse.SUPPRESS)
         if name in ("look", "ssm"):
@@ -183,7 +183,7 @@ def _make(
         os.environ.setdefault(metadata.VARIABLE, config.metadata_url)
     url = os.environ.get(metadata.VARIABLE) or metadata.DEFAULT
     machine = host or RealHost(config.root, url, managed=config.node.instance_id.startswith("mi-"))
-    table = Table(config.pair, TABLE)
+    table = Table(config.pair, COMMAND)
     return Guard(config, machine, product_for(config.pair, config.node.name, machine), table), table
 
 
@@ -204,6 +204,8 @@ def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> i
             sys.stderr.write(f"hotstandby: {message}\n")
         return FAILED
     guard, table = _make(config, host, action, given)
+    if action == "watch":
+        return _watch(guard, given.config)
     who: Optional[str] = None
     try:
         # asked beside the work: it takes two requests, and a machine without the service must not wait for it
@@ -224,16 +226,41 @@ def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> i
     return outcome.code
 
 
+def _serve(argv: Sequence[str]) -> int:
+    """One command that the daemon has forked."""
+    terminate_politely()
+    return main(argv)
+
+
+def _watch(guard: Guard, config_path: str) -> int:
+    """Run the daemon; it prints nothing but why it does not run."""
+    # no other command needs what it loads
+    from .watch_real import watch
+
+    try:
+        why = watch(guard, sys.argv[0], config_path, _serve)
+    except Terminated:
+        return 0
+    if why:
+        sys.stderr.write(f"hotstandby: {why}\n")
+    return FAILED if why else 0
+
+
 def _on_signal(_number: int, _frame: Optional[FrameType]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # once is enough: cleaning up must not be interrupted
     raise Terminated
 
 
-def entry() -> NoReturn:
-    """The program."""
+def terminate_politely() -> None:
+    """Let a signal end what is under way, with what it cleans up."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _on_signal)
+
+
+def entry() -> NoReturn:
+    """The program."""
+    terminate_politely()
     code = FAILED
     try:
         code = main()

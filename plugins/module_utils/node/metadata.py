@@ -34,8 +34,8 @@ def _ask(base: urllib.parse.SplitResult, method: str, path: str, headers: dict[s
         connection.close()
 
 
-def from_metadata(url: str) -> Optional[str]:
-    """The instance id as IMDSv2 tells it; None when it does not answer, or with something else."""
+def ask(url: str, path: str) -> Optional[str]:
+    """What IMDSv2 tells at a path; None when it does not answer."""
     try:
         base = urllib.parse.urlsplit(url)
         if not base.hostname or base.port == 0:
@@ -45,7 +45,12 @@ def from_metadata(url: str) -> Optional[str]:
     token = _ask(base, "PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"})
     if not token:
         return None
-    found = _ask(base, "GET", "/latest/meta-data/instance-id", {"X-aws-ec2-metadata-token": token})
+    return _ask(base, "GET", path, {"X-aws-ec2-metadata-token": token})
+
+
+def from_metadata(url: str) -> Optional[str]:
+    """The instance id as IMDSv2 tells it; None when it does not answer, or with something else."""
+    found = ask(url, "/latest/meta-data/instance-id")
     return found if found and INSTANCE.fullmatch(found) else None
 
 

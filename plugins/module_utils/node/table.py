@@ -15,15 +15,42 @@ from ..store import RecordStore
 
 T = TypeVar("T")
 
+COMMAND = 5.0  # seconds for one call of a command to the table
+_WARM: dict[tuple[str, str, float], Any] = {}  # clients that the daemon made for the commands it forks
+
 
 def node_client(service: str, pair: PairSpec, limit: float) -> Any:
     """A client whose calls, retries included, are bounded to about `limit` seconds. Raises StoreError without boto3."""
+    made = _WARM.get((service, pair.name, limit))
+    if made is not None:
+        return made
     try:
         return make_client(service, pair.region, pair.endpoint_url, lease=3 * limit)
     except ImportError as error:
         raise RecordUnreadable(f"this Python has no boto3 ({error}): the record cannot be read") from None
     except Exception as error:
         raise RecordUnreadable(f"no client for {service}: {' '.join(str(error).split())}") from None
+
+
+def daemon_client(service: str, pair: PairSpec, limit: float) -> Any:
+    """The same for the daemon: without boto3 wherever that can be. Raises StoreError."""
+    from .light import light_client  # only the daemon needs what it loads
+
+    return light_client(service, pair, 3 * limit) or node_client(service, pair, limit)
+
+
+def warm_client(service: str, pair: PairSpec) -> bool:
+    """Make a client for commands that are forked later, which never connects in this process; whether there is one.
+
+    One of boto3's is not kept: without credentials it would be of no use, and it tells nobody whether it has some.
+    """
+    from .light import light_client
+
+    made = light_client(service, pair, 3 * COMMAND)
+    if made is None:
+        return False
+    _WARM[(service, pair.name, COMMAND)] = made
+    return True
 
 
 class Table:
@@ -51,6 +78,7 @@ class Table:
         except StoreError:
             # a client made before the network was up keeps having no credentials
             self._store = None
+            _WARM.clear()
             raise
 
     def prepare(self) -> None:
@@ -59,6 +87,10 @@ class Table:
             self._ready()
         except StoreError:
             pass
+
+    def now(self) -> Optional[float]:
+        """The store's own time in epoch seconds; None before it answered."""
+        return None if self._store is None else self._store.now()
 
     def read(self) -> Record:
         """The record, strongly consistent."""

@@ -269,6 +269,27 @@ def test_a_heartbeat_that_stands_still_moves_the_pair_with_a_fence() -> None:
     assert "fence" in [step["name"] for step in result.steps] and world.overlaps == 0
 
 
+def test_fast_confirms_when_the_heartbeat_has_stood_still_and_waits_for_it_once() -> None:
+    """Not at timeouts.confirm, and not a second time for the evidence."""
+    world = World(**{**FAST, "timeouts": {"confirm": 20}}).steady()
+    world.nodes["hub-a"].frozen = True
+    put(world, "hub-a", 1)
+    beating(world, "hub-b")
+    result = world.run()
+    assert result.outcome == "moved", result.message
+    seconds = {step["name"]: step["seconds"] for step in result.steps}
+    assert 3 <= seconds["confirm"] < 5 and world.overlaps == 0
+
+
+def test_fast_does_not_end_its_wait_for_a_heartbeat_that_goes_on() -> None:
+    world = World(**FAST).steady()
+    world.nodes["hub-a"].frozen = True
+    beating(world, "hub-a")
+    beating(world, "hub-b")
+    result = world.run()
+    assert result.outcome == "not_confirmed" and "the control path broke" in result.message
+
+
 def test_an_alarm_moves_the_pair_with_a_fence() -> None:
     world = World().steady()
     world.nodes["hub-a"].frozen = True

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import socket as socketlib
+import subprocess
 from pathlib import Path
+
+import yaml
 
 TEMPLATES = Path(__file__).parents[3] / "roles" / "node" / "templates"
 
@@ -15,3 +19,49 @@ def test_a_unit_asks_the_guard_as_root_whoever_it_runs_as() -> None:
     # without "+" it would run as the unit's User=, who may not read what the guard remembers: it would never start
     assert "ExecStartPre=+{{ __node_bin }}/hotstandby may-start" in lines
     assert "Restart=no" in lines
+
+
+def test_the_daemon_is_kept_alive_and_what_it_started_lives_on_without_it() -> None:
+    lines = (TEMPLATES / "hotstandby-watch.service.j2").read_text(encoding="utf-8").splitlines()
+    for line in (
+        "Type=notify",
+        "Restart=always",
+        "KillMode=process",
+        "WatchdogSec=20",
+        "RuntimeDirectoryMode=0700",
+    ):
+        assert line in lines, line
+    # a product that the daemon starts inherits these: they would hide its files or take its rights
+    names = {line.partition("=")[0] for line in lines}
+    assert not names & {"ProtectSystem", "ProtectHome", "PrivateTmp", "NoNewPrivileges", "User", "MemoryMax"}
+
+
+def test_without_a_socket_the_launcher_starts_as_ever(tmp_path: Path) -> None:
+    text = (TEMPLATES / "hotstandby.sh.j2").read_text(encoding="utf-8")
+    socket = tmp_path / "x.sock"
+    for old, new in (
+        ("{{ __node_socket | quote }}", str(socket)),
+        ("{{ (__node_lib ~ '/hotstandby.pyz') | quote }}", "program"),
+        ("{{ (__node_etc ~ '/pair.json') | quote }}", "config"),
+        ("{{ __node_python | quote }}", "/bin/echo"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+
+    def run() -> str:
+        ran = subprocess.run(
+            ["/bin/sh", "-c", text, "hotstandby", "a b", "c"], capture_output=True, text=True
+        )
+        return ran.stdout.strip()
+
+    assert run() == "program --config config a b c"
+    with socketlib.socket(socketlib.AF_UNIX) as listener:
+        listener.bind(str(socket))
+        assert run() == "-I -S program --config config a b c"
+
+
+def test_the_daemon_is_restarted_when_anything_that_it_has_read_changes() -> None:
+    tasks = yaml.safe_load((TEMPLATES.parent / "tasks" / "watch.yml").read_text(encoding="utf-8"))
+    state = tasks[1]["ansible.builtin.systemd_service"]["state"]
+    for name in ("__node_watch_written", "__node_program", "__node_written"):
+        assert f"{name} is changed" in state

@@ -1,0 +1,269 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""DynamoDB and Lambda as a node calls them, without boto3: that alone is 40 MB and most of a command's time.
+
+Made only where the credentials are those of the instance, or of the environment, and nothing asks for botocore's own
+settings (a proxy, a profile, an endpoint of the environment); everywhere else boto3 is used. The time limits and attempts
+are those of clients.py, the errors carry what botocore's ClientError carries, so that callers cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import random
+import time
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+from ..clients import is_passing, timing
+from ..pair import PairSpec
+from . import metadata
+
+ROLE = "/latest/meta-data/iam/security-credentials/"
+EARLY = 600.0  # seconds before the end of credentials at which new ones are fetched
+LARGEST = 1 << 24  # bytes of an answer
+# any of these means that somebody set botocore up in a way of their own
+SETTINGS = (
+    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_LAMBDA", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN", "AWS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy",
+)  # fmt: skip
+SUFFIXES = {"cn": "amazonaws.com.cn"}
+COMMERCIAL = ("af", "ap", "ca", "eu", "il", "me", "mx", "sa", "us")
+TARGET = "DynamoDB_20120810."
+
+
+class NoCredentialsError(Exception):
+    """The instance gives none. Named as botocore's is, since that is what a name is judged by."""
+
+
+class ServiceError(Exception):
+    """The service refused or failed; `response` has the form of botocore's ClientError."""
+
+    def __init__(self, operation: str, status: int, code: str, message: str) -> None:
+        super().__init__(f"An error occurred ({code}) when calling the {operation} operation: {message}")
+        self.response = {
+            "Error": {"Code": code, "Message": message},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        }
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Credentials; `until` in seconds of the monotonic clock, None for ever."""
+
+    key: str
+    secret: str
+    token: str = ""
+    until: Optional[float] = None
+
+
+def plain_surroundings(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether nothing here asks for what only botocore knows."""
+    if any(environ.get(name) for name in SETTINGS):
+        return False
+    home = environ.get("HOME") or "/root"
+    return not any(os.path.exists(os.path.join(home, ".aws", name)) for name in ("config", "credentials"))
+
+
+def keys_of_environment(environ: Mapping[str, str] = os.environ) -> Optional[Keys]:
+    """Credentials that the environment carries."""
+    key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
+    return Keys(key, secret, environ.get("AWS_SESSION_TOKEN", "")) if key and secret else None
+
+
+def keys_of_instance(url: str) -> Optional[Keys]:
+    """Credentials of the instance's role, from IMDSv2; None when it gives none."""
+    text = metadata.ask(url, ROLE)
+    role = text.splitlines()[0].strip() if text else ""
+    found = metadata.ask(url, ROLE + urllib.parse.quote(role)) if role else None
+    try:
+        raw = json.loads(found or "")
+        end = datetime.datetime.strptime(raw["Expiration"], "%Y-%m-%dT%H:%M:%SZ")
+        left = end.replace(tzinfo=datetime.timezone.utc).timestamp() - time.time()
+        return Keys(raw["AccessKeyId"], raw["SecretAccessKey"], raw["Token"], time.monotonic() + left)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+class Credentials:
+    """Fetched when needed, and again before they end."""
+
+    def __init__(self, fetch: Callable[[], Optional[Keys]]) -> None:
+        self._fetch, self._keys = fetch, fetch()
+
+    def get(self) -> Keys:
+        """Raises NoCredentialsError."""
+        now = time.monotonic()
+        keys = self._keys
+        if keys is None or (keys.until is not None and keys.until - now < EARLY):
+            self._keys = self._fetch() or keys
+        if self._keys is None or (self._keys.until is not None and self._keys.until <= now):
+            raise NoCredentialsError("the instance metadata gives no credentials")
+        return self._keys
+
+
+def sign(
+    keys: Keys,
+    service: str,
+    region: str,
+    host: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    now: str,
+) -> dict[str, str]:
+    """The headers of a POST signed with AWS Signature Version 4. `path` is as it is sent, `now` as 20260102T030405Z."""
+    named = {name.lower(): value.strip() for name, value in headers.items()}
+    named.update({"host": host, "x-amz-date": now})
+    if keys.token:
+        named["x-amz-security-token"] = keys.token
+    names = sorted(named)
+    listed = ";".join(names)
+    lines = "".join(f"{name}:{named[name]}\n" for name in names)
+    quoted = urllib.parse.quote(path, safe="/-_.~")
+    digest = hashlib.sha256(body).hexdigest()
+    whole = f"POST\n{quoted}\n\n{lines}\n{listed}\n{digest}"
+    scope = f"{now[:8]}/{region}/{service}/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(whole.encode()).hexdigest()}"
+    key = f"AWS4{keys.secret}".encode()
+    for word in scope.split("/"):
+        key = hmac.new(key, word.encode(), hashlib.sha256).digest()
+    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    named["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={keys.key}/{scope}, SignedHeaders={listed}, Signature={signature}"
+    )
+    return named
+
+
+class LightClient:
+    """The few methods that a node calls, with boto3's names, arguments and answers."""
+
+    def __init__(self, service: str, region: str, url: str, credentials: Credentials, lease: float) -> None:
+        self._service, self._region, self._credentials = service, region, credentials
+        self._parts = urllib.parse.urlsplit(url)
+        given = timing(lease)
+        self._connect, self._read = float(given["connect_timeout"]), float(given["read_timeout"])
+        self._attempts = int(given["retries"]["total_max_attempts"])
+        self._connection: Optional[http.client.HTTPConnection] = None
+        self._pid = os.getpid()
+
+    def get_item(self, **arguments: Any) -> dict[str, Any]:
+        """DynamoDB GetItem."""
+        return self._dynamodb("GetItem", arguments)
+
+    def put_item(self, **arguments: Any) -> dict[str, Any]:
+        """DynamoDB PutItem."""
+        return self._dynamodb("PutItem", arguments)
+
+    def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:
+        """Lambda Invoke."""
+        path = f"/2015-03-31/functions/{urllib.parse.quote(FunctionName, safe='')}/invocations"
+        headers = {"X-Amz-Invocation-Type": InvocationType, "Content-Type": "application/json"}
+        status, found, raw = self._call("Invoke", path, headers, Payload)
+        return {"StatusCode": status, "Payload": raw, "ResponseMetadata": found}
+
+    def _dynamodb(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        headers = {"X-Amz-Target": TARGET + operation, "Content-Type": "application/x-amz-json-1.0"}
+        _status, found, raw = self._call(operation, "/", headers, json.dumps(arguments).encode())
+        answer = json.loads(raw)
+        if not isinstance(answer, dict):
+            raise ServiceError(operation, 500, "InternalFailure", "the answer makes no sense")
+        return {**answer, "ResponseMetadata": found}
+
+    def _call(
+        self, operation: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, dict[str, Any], bytes]:
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return self._once(operation, path, headers, body)
+            except Exception as error:
+                if attempt == self._attempts or not is_passing(error):
+                    raise
+                time.sleep(random.random())
+        raise AssertionError("unreachable")
+
+    def _once(
+        self, operation: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, dict[str, Any], bytes]:
+        keys = self._credentials.get()
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        host = self._parts.netloc
+        signed = sign(keys, self._service, self._region, host, path, headers, body, now)
+        response = self._send(path, body, signed)
+        raw = response.read(LARGEST)
+        found = {name.lower(): value for name, value in response.getheaders()}
+        if response.status >= 300:
+            raise _error(operation, response.status, found, raw)
+        return response.status, {"HTTPStatusCode": response.status, "HTTPHeaders": found}, raw
+
+    def _send(self, path: str, body: bytes, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        if self._pid != os.getpid():  # a connection is never shared with the process that we were forked from
+            self._connection, self._pid = None, os.getpid()
+        kept = self._connection
+        if kept is not None:
+            try:
+                kept.request("POST", path, body, dict(headers))
+                return kept.getresponse()
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                self._drop()  # the other side closes what lies idle
+            except BaseException:
+                self._drop()
+                raise
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        made = kind(self._parts.hostname or "", self._parts.port, timeout=self._connect)
+        self._connection = made
+        try:
+            made.connect()
+            made.sock.settimeout(self._read)
+            made.request("POST", path, body, dict(headers))
+            return made.getresponse()
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def _error(operation: str, status: int, headers: Mapping[str, str], raw: bytes) -> ServiceError:
+    try:
+        told = json.loads(raw)
+    except ValueError:
+        told = {}
+    told = told if isinstance(told, dict) else {}
+    code = str(headers.get("x-amzn-errortype") or told.get("__type") or status)
+    message = told.get("message") or told.get("Message") or told.get("Type") or ""
+    return ServiceError(operation, status, code.partition(":")[0].rpartition("#")[2], str(message))
+
+
+def light_client(service: str, pair: PairSpec, lease: float) -> Optional[LightClient]:
+    """A client of the pair's region; None where boto3 has to make it. Never raises."""
+    area = pair.region.partition("-")[0]
+    known = area in SUFFIXES or (
+        area in COMMERCIAL and not pair.region.startswith(("us-iso", "us-gov", "eu-isoe"))
+    )
+    if not plain_surroundings() or not known:
+        return None
+    url = pair.endpoint_url or f"https://{service}.{pair.region}.{SUFFIXES.get(area, 'amazonaws.com')}"
+    found = keys_of_environment()
+    if found is None and os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return None
+    base = os.environ.get(metadata.VARIABLE) or metadata.DEFAULT
+    credentials = Credentials((lambda: found) if found else (lambda: keys_of_instance(base)))
+    try:
+        credentials.get()
+    except NoCredentialsError:
+        return None
+    return LightClient(service, pair.region, url, credentials, lease)
