@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
-from typing import Any, Callable, Optional
+from collections.abc import Mapping, Sequence
+from typing import Callable, Optional
 
 from . import proc
 
@@ -72,7 +72,7 @@ class Deaths:
         return len(ended)
 
 
-def notifier(environ: Any = os.environ) -> Callable[[str], None]:
+def notifier(environ: Mapping[str, str]) -> Callable[[str], None]:
     """How to tell systemd something (sd_notify); does nothing where nobody listens. Never raises."""
     address = str(environ.get("NOTIFY_SOCKET") or "")
     if not address:

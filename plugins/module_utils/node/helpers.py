@@ -65,17 +65,15 @@ class Helper:
         if self._began is not None or self._dying:
             return False  # a killed one that does not go hangs in the kernel: no second one beside it
         try:
-            if self._socket is None:
-                self._fork()
-            assert self._socket is not None
-            self._socket.send(pickle.dumps(given))
+            channel = self._socket or self._fork()
+            channel.send(pickle.dumps(given))
         except OSError:
             self.end()
             return False
         self._began = time.monotonic()
         return True
 
-    def _fork(self) -> None:
+    def _fork(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sys.stdout.flush()
         pid = os.fork()
@@ -83,6 +81,7 @@ class Helper:
             self._child(theirs)
         theirs.close()
         self._pid, self._socket = pid, ours
+        return ours
 
     def _child(self, channel: socket.socket) -> None:
         code = 1

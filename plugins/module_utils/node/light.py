@@ -67,7 +67,7 @@ class Keys:
     until: Optional[float] = None
 
 
-def plain_surroundings(environ: Mapping[str, str] = os.environ) -> bool:
+def plain_surroundings(environ: Mapping[str, str]) -> bool:
     """Whether nothing here asks for what only botocore knows."""
     if any(environ.get(name) for name in SETTINGS):
         return False
@@ -75,7 +75,7 @@ def plain_surroundings(environ: Mapping[str, str] = os.environ) -> bool:
     return not any(os.path.exists(os.path.join(home, ".aws", name)) for name in ("config", "credentials"))
 
 
-def keys_of_environment(environ: Mapping[str, str] = os.environ) -> Optional[Keys]:
+def keys_of_environment(environ: Mapping[str, str]) -> Optional[Keys]:
     """Credentials that the environment carries."""
     key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
     return Keys(key, secret, environ.get("AWS_SESSION_TOKEN", "")) if key and secret else None
@@ -254,10 +254,10 @@ def light_client(service: str, pair: PairSpec, lease: float) -> Optional[LightCl
     known = area in SUFFIXES or (
         area in COMMERCIAL and not pair.region.startswith(("us-iso", "us-gov", "eu-isoe"))
     )
-    if not plain_surroundings() or not known:
+    if not plain_surroundings(os.environ) or not known:
         return None
     url = pair.endpoint_url or f"https://{service}.{pair.region}.{SUFFIXES.get(area, 'amazonaws.com')}"
-    found = keys_of_environment()
+    found = keys_of_environment(os.environ)
     if found is None and os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return None
     base = os.environ.get(metadata.VARIABLE) or metadata.DEFAULT

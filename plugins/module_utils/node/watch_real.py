@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import select
 import sys
 import time
@@ -131,7 +132,7 @@ class RealWorld:
         self._files = (program, config_path)
         self._version = client.version(program, config_path)
         self._deaths = Deaths()
-        self._tell = notifier()
+        self._tell = notifier(os.environ)
         self._told = ("", float("-inf"))
         self._offset: Optional[float] = None  # the store's time less our monotonic clock
         self._warmed = float("-inf")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -205,4 +206,4 @@ def test_a_file_of_credentials_is_botocores_matter(monkeypatch: pytest.MonkeyPat
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "credentials").write_text("[default]\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert not light.plain_surroundings()
+    assert not light.plain_surroundings(os.environ)
