@@ -11,7 +11,7 @@ from typing import Any, Optional
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ._ansible import ModuleFailure, finish, one_line
-from .clients import client_config, explain
+from .clients import bulk_config, client_config, explain
 from .pair import PairSpec, parse_pair
 
 PAIR_OPTION: dict[str, Any] = {"type": "dict", "required": True}
@@ -42,6 +42,11 @@ def client_maker(
         return made[service]
 
     return client
+
+
+def bulk_client(module: AnsibleAWSModule, service: str, workers: int) -> Any:
+    """A client for many calls at once, with the module's own options; the caller repeats what fails."""
+    return module.client(service, config=bulk_config(workers, module.params.get("endpoint_url")))
 
 
 def pair_clients(module: AnsibleAWSModule) -> tuple[PairSpec, Callable[[str], Any]]:

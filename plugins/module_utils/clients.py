@@ -41,6 +41,26 @@ def client_config(lease: float) -> Any:
     return Config(user_agent_extra="hotstandby.ops", **timing(lease))
 
 
+def bulk_config(workers: int, endpoint_url: Optional[str] = None) -> Any:
+    """The Config for many calls by `workers` threads: one attempt each, since the caller counts and repeats them.
+
+    A store that is not Amazon's is asked with the bucket in the path, which each of them understands.
+    """
+    from botocore.config import Config
+
+    own = bool(endpoint_url) and ".amazonaws." not in str(endpoint_url)
+    return Config(
+        s3={"addressing_style": "path" if own else "auto"},
+        user_agent_extra="hotstandby.ops",
+        connect_timeout=5,
+        read_timeout=120,  # a server-side copy of 5 GB takes its time
+        retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=max(workers, 1) + 2,
+        parameter_validation=False,
+        tcp_keepalive=True,
+    )
+
+
 def make_client(
     service: str, region: str, endpoint_url: Optional[str] = None, lease: float = 30.0, **extra: Any
 ) -> Any:

@@ -35,7 +35,8 @@ class Endpoint:
     hypervisor's on_stop returned, `table_seconds` the time for which a new table is CREATING. `replicas` maps
     a table to the regions that DescribeTable shows as its replicas.
     `functions` runs Lambda functions, `ticker` (not started by itself) evaluates alarms and delivers events.
-    `unimplemented` lists what was answered with 501.
+    `aliases` maps the alias of an access point to its bucket; with `conditions` off S3 takes no notice of If-None-Match
+    and If-Match on writes, as older stores do. `unimplemented` lists what was answered with 501.
     """
 
     def __init__(self, port: int = 0, latency: float = 0.0) -> None:
@@ -49,6 +50,8 @@ class Endpoint:
         self.table_seconds = 0.0
         self.status_checks: dict[str, str] = {}
         self.replicas: dict[str, set[str]] = {}
+        self.aliases: dict[str, str] = {}
+        self.conditions = True
         self.unimplemented: list[str] = []
         self.log = CallLog()
         self.moto = Mended(self)

@@ -76,6 +76,12 @@ def unknown_key(asked: Asked) -> HttpResponse:
     return failure(asked, 403, code, "The security token included in the request is invalid.")
 
 
+def expired(asked: Asked) -> HttpResponse:
+    """The credentials were good once."""
+    code = "ExpiredToken" if asked.protocol in ("s3", "query") else "ExpiredTokenException"
+    return failure(asked, 400, code, "The provided token has expired.")
+
+
 def unavailable(asked: Asked) -> HttpResponse:
     """The service is down."""
     text = "The request has failed due to a temporary failure of the server."

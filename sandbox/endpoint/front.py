@@ -78,11 +78,15 @@ class Front:
                 raise Disconnect
         if asked.service in faults.down:
             return errors.unavailable(asked)
+        if asked.key in faults.expired:
+            return errors.expired(asked)
+        if faults.burst_left(asked.service):
+            return errors.throttled(asked)
         if faults.throttle and self._turn(asked.key):
             return errors.throttled(asked)
         if faults.denies(asked.key, asked.service, asked.action):
             return errors.denied(asked, caller.name)
-        if not known(asked, request):
+        if not known(asked):
             return self._unknown(asked)
         if asked.service == "sts":
             return _identity(caller)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import cloudwatch, dynamodb, ec2, functions, ssm_api
+from . import cloudwatch, dynamodb, ec2, functions, s3, ssm_api
 from .actions import Asked
 from .http import HttpRequest, HttpResponse
 from .model import ACCOUNT
@@ -55,6 +55,7 @@ class Mended:
                     "monitoring": cloudwatch.mend,
                     "dynamodb": dynamodb.mend,
                     "lambda": functions.mend,
+                    "s3": s3.mend,
                 }
                 if service in mend:
                     mend[service](self._endpoint)
@@ -63,24 +64,39 @@ class Mended:
 
     def call(self, request: HttpRequest, asked: Asked) -> HttpResponse:
         """Answer one request. Raises whatever moto raises when it does not know a thing."""
-        app = self.app(asked.service)
-        environ = _environ(request, asked)
-        found: list[Any] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _info: Any = None) -> None:
-            found.append((int(status.split(" ", 1)[0]), headers))
-
         with self._locks[asked.service]:
             if asked.service == "dynamodb":
                 refused = dynamodb.refusal(request, asked, backend("dynamodb", asked.region))
                 if refused is not None:
                     return refused
-            chunks = app(environ, start_response)
-            try:
-                body = b"".join(chunks)
-            finally:
-                if hasattr(chunks, "close"):
-                    chunks.close()
+            if asked.service == "s3":
+                return self._s3(request, asked)
+            return self._moto(request, asked)
+
+    def _s3(self, request: HttpRequest, asked: Asked) -> HttpResponse:
+        known = backend("s3", "aws")
+        refused = s3.refusal(request, asked, self._endpoint, known)
+        if refused is not None:
+            return refused
+        if asked.action != "DeleteObjects":
+            return self._moto(request, asked)
+        allowed, kept = s3.batch(request, asked, self._endpoint, known)
+        answer = self._moto(allowed, asked) if b"<Key>" in allowed.body or not kept else None
+        return s3.batch_answer(answer, kept)
+
+    def _moto(self, request: HttpRequest, asked: Asked) -> HttpResponse:
+        app, environ = self.app(asked.service), _environ(request, asked)
+        found: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _info: Any = None) -> None:
+            found.append((int(status.split(" ", 1)[0]), headers))
+
+        chunks = app(environ, start_response)
+        try:
+            body = b"".join(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
         status, headers = found[-1]
         return HttpResponse(status, body, dict(headers))
 

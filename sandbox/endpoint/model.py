@@ -47,7 +47,9 @@ class Faults:
     """What goes wrong. `down` holds signing names: ec2, ssm, dynamodb, monitoring, s3, sts.
 
     `deny` holds (access key, "service:Action"); `monitoring:` and `cloudwatch:` mean the same. `slow` maps an access key
-    to the seconds that each of its calls takes longer. `traps` spring at single calls.
+    to the seconds that each of its calls takes longer. `traps` spring at single calls. `expired` holds access keys,
+    `denied_keys` "bucket/key" of objects that nobody may touch, `burst` the number of calls of a service that are refused
+    next for coming too fast.
     """
 
     partitioned: set[str] = field(default_factory=set)
@@ -57,6 +59,10 @@ class Faults:
     deny: set[tuple[str, str]] = field(default_factory=set)
     slow: dict[str, float] = field(default_factory=dict)
     traps: Traps = field(default_factory=Traps)
+    expired: set[str] = field(default_factory=set)
+    denied_keys: set[str] = field(default_factory=set)
+    burst: dict[str, int] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def clear(self) -> None:
         """Nothing goes wrong any more."""
@@ -65,7 +71,18 @@ class Faults:
         self.partitioned.clear()
         self.down.clear()
         self.deny.clear()
+        self.expired.clear()
+        self.denied_keys.clear()
+        self.burst.clear()
         self.throttle = self.stale_ec2 = False
+
+    def burst_left(self, service: str) -> bool:
+        """Whether one more call of that service is refused; counts it."""
+        with self.lock:
+            left = self.burst.get(service, 0)
+            if left:
+                self.burst[service] = left - 1
+            return left > 0
 
     def denies(self, key: str, service: str, action: str) -> bool:
         """Whether this key may not do that. `action` may carry a suffix, as in "SendCommand:look"."""

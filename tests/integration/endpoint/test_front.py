@@ -117,7 +117,7 @@ def test_what_is_not_implemented(endpoint: Any, client: Any) -> None:
         lambda: client("ec2").describe_network_acls(),
         lambda: client("cloudwatch").describe_alarm_history(),
         lambda: client("s3").get_bucket_acl(Bucket="abc"),
-        lambda: client("s3").copy_object(Bucket="abc", Key="a", CopySource="abc/b", IfNoneMatch="*"),
+        lambda: client("s3").get_object_acl(Bucket="abc", Key="a"),
         lambda: client("lambda").list_layers(),
         lambda: client("sts").assume_role(RoleArn="arn:aws:iam::123456789012:role/a", RoleSessionName="ab"),
     ]
