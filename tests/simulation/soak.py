@@ -34,12 +34,15 @@ def chunk(job: tuple[int, int, bool]) -> tuple[int, list[int], dict[str, int], f
     first, number, apart = job
     begun = time.perf_counter()
     failing, counts = [], Counter[str]()
+    gc.disable()  # a schedule leaves circles behind; collecting them now and then costs a tenth of the time
     for seed in range(first, first + number):
+        if seed % 50 == 0:
+            gc.collect()
         verdict = plan.run(plan.drawn(seed, apart))
         counts.update(liveness.count(verdict))
         if verdict.broken:
             failing.append(seed)
-    gc.collect()
+    gc.enable()
     return first, failing, dict(counts), time.perf_counter() - begun
 
 

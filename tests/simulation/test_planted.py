@@ -12,7 +12,7 @@ import pytest
 from tests.simulation import hunt
 from tests.simulation.det import plan
 
-LEAST = 15
+LEAST = 40
 
 
 class Planted:

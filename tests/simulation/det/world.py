@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import functools
 import itertools
 from collections.abc import Callable, Iterator
@@ -77,6 +78,10 @@ def config_of(variant: str, node: str) -> Config:
     """A node's configuration."""
     pair = pair_of(variant)
     return Config(pair, pair.node(node))
+
+
+# a Date header is read again and again
+read_date = functools.lru_cache(maxsize=8192)(email.utils.parsedate_to_datetime)
 
 
 class Words:
@@ -222,13 +227,16 @@ class World(Scheduler):
         """The real code meets this world instead of boto3 while this lasts; afterwards every process is gone."""
         types: Any = boto3.dynamodb.types
         kept = types.TypeSerializer, types.TypeDeserializer, node_table.make_client, core_store.uuid
+        parse = email.utils.parsedate_to_datetime
         types.TypeSerializer, types.TypeDeserializer = FastSerializer, FastDeserializer
         core_store.uuid = Words()
+        email.utils.parsedate_to_datetime = read_date
         node_table.make_client = lambda service, *_rest, **_more: self.client(getcurrent().proc, service)
         try:
             yield
         finally:
             self.close()
+            email.utils.parsedate_to_datetime = parse
             types.TypeSerializer, types.TypeDeserializer, node_table.make_client, core_store.uuid = kept
 
     def close(self) -> None:
