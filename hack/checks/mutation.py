@@ -103,13 +103,16 @@ def same(stamp: Path, value: str) -> bool:
 
 
 def forget_survivors() -> None:
-    """Other tests than last time may kill what lived: those are asked again."""
+    """Other tests than last time may kill what lived: what is not argued is asked again."""
     stamp, value = PLACE / "tests.sha256", digest(PLACE / "tests")
     if same(stamp, value):
         return
+    known = argued()
     for data in results():
         codes = data.exit_code_by_key
-        data.exit_code_by_key = {key: None if code in LIVES else code for key, code in codes.items()}
+        for key in [key for key, code in codes.items() if code in LIVES]:
+            if described(data.path, key) not in known:
+                codes[key] = None
         if codes:
             data.save()
     stamp.write_text(value, encoding="ascii")

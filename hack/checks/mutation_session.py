@@ -29,10 +29,20 @@ LOOPS = 36  # the exit code that mutmut knows for a mutant that took too long
 class _Seen:
     """How each test went, and which functions it reached."""
 
-    def __init__(self) -> None:
+    def __init__(self, brief: bool = False) -> None:
+        self.brief = brief
         self.failed = ""
         self.seconds: dict[str, float] = {}
         self.reached: dict[str, set[str]] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
+        if (
+            self.brief
+            and call.excinfo is not None
+            and not call.excinfo.errisinstance((pytest.skip.Exception,))
+        ):
+            os._exit(1)  # a report of it costs more than all else: the mutated files are long
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed:
@@ -57,7 +67,10 @@ class Collected(TestRunner):
 
     def _run(self, names: Iterable[str]) -> _Seen:
         items = [self._items[name] for name in names if name in self._items]
-        seen = _Seen()
+        seen = _Seen(self._limit)
+        talker = self._plugins.get_plugin("terminalreporter")
+        if talker is not None:
+            self._plugins.unregister(talker)  # this is a child: the parent speaks
         self._plugins.register(seen)
         try:
             for item, following in zip(items, [*items[1:], None]):
@@ -136,6 +149,7 @@ class Collected(TestRunner):
         return self._breadth.get(name, 0), state().duration_by_test.get(name, 0.0)
 
     def run_forced_fail(self) -> int:
+        self._rank("")  # once, before anything forks
         return int(bool(self._apart(list(self._items)).failed))
 
     def list_all_tests(self) -> ListAllTestsResult:
@@ -178,7 +192,7 @@ def run(patterns: list[str], workers: int, clean: bool) -> int:
     try:
         return int(
             pytest.main(
-                ["--rootdir=.", "-q", "-s", "--tb=no", "--no-summary", *chosen], plugins=[_Inside(work)]
+                ["--rootdir=.", "-qq", "-s", "--tb=native", "--no-summary", *chosen], plugins=[_Inside(work)]
             )
         )
     finally:

@@ -192,6 +192,21 @@ def test_a_start_whose_answer_is_lost_is_found_running() -> None:
     assert [sent[0] for sent in seen.sent] == ["look", "stop", "start", "status", "status"]
 
 
+def test_a_start_at_which_three_runs_died_is_told_as_that() -> None:
+    world, _seen = silent(delays={"start": 1e6, "status": 1e6})
+    results = [world.run(assume_down=True) for _attempt in range(5)]
+    assert [result.outcome for result in results] == ["unfinished"] * 4 + ["broken"]
+    assert world.record().times["why"] == "hub-b did not start: three runs died at this step"
+
+
+def test_verify_waits_a_little_longer_than_a_node_may_take() -> None:
+    world = dead(World().steady())
+    world.nodes["hub-b"].delays["status"] = 20.5
+    result = world.run()
+    assert result.outcome == "moved" and result.downtime_seconds is not None
+    assert 20.5 < result.downtime_seconds < 23
+
+
 # -- resumed
 
 
