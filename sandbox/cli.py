@@ -49,8 +49,6 @@ def up(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     """Start a pair, or describe the one that runs."""
     if options.product != "hulft_hub":
         raise SandboxError(f"--product {options.product} is not in this version: only hulft_hub is")
-    if options.automation == "fast":
-        raise SandboxError("--automation fast is not in this version: only none and minute are")
     if options.latency < 0:
         raise SandboxError("--latency is a number of milliseconds")
     there = read_json(layout.description)

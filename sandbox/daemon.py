@@ -34,7 +34,7 @@ def serve(layout: Layout, latency: float, automation: str = "none") -> int:
         signal.signal(number, lambda _number, _frame: ended.set())
     endpoint = Endpoint(latency=latency)
     endpoint.start()
-    world = World(layout, endpoint, automation != "none")
+    world = World(layout, endpoint, automation != "none", automation == "fast")
     try:
         world.build()
         for verb, handler in handlers(world, ended).items():

@@ -36,6 +36,7 @@ class SandboxNode:
         self.url = ""  # of the endpoint
         self.metadata_url = ""
         self.powered = False
+        self.watches = False  # whether `hotstandby watch` runs here
         self.faults: set[str] = set()
         self.lock = threading.RLock()
         self.agent: subprocess.Popen[bytes] | None = None
@@ -134,6 +135,8 @@ class SandboxNode:
             self.faults -= {"agent-offline", "agent-lost", "node-hang", "power-off", "start-stalls:frozen"}
             self.start_agent()
             command = self.command()
+            if alone:
+                self.start_watch()
             if alone and command.exists():
                 log = (self.root / "var" / "log" / "boot.log").open("ab")
                 with log:
@@ -179,6 +182,16 @@ class SandboxNode:
             with (self.root / "var" / "log" / "agent.log").open("ab") as log:
                 # a link's target would do too, but the interpreter must be the one with this environment
                 self.agent = self.spawn([sys.executable, "-I", "-S", AGENT, str(config)], log)
+
+    def start_watch(self) -> None:
+        """Keep `hotstandby watch` running, as its unit does, once it is installed."""
+        command = self.command()
+        if self.watches and command.exists():
+            # as systemd does with Restart=always
+            loop = 'while :; do "$0" watch; sleep 1; done'
+            with (self.root / "var" / "log" / "watch.log").open("ab") as log:
+                begun = self.spawn(["/bin/sh", "-c", loop, str(command)], log)
+            threading.Thread(target=begun.wait, daemon=True).start()
 
     def stop_agent(self) -> None:
         """Kill the agent alone; scripts that it began live on."""

@@ -25,11 +25,13 @@ DOWN_WAIT = 5.0  # seconds that a reset waits for an instance that is on its way
 class World:
     """`endpoint` must be started. `build` makes everything; the instance is the endpoint's hypervisor then."""
 
-    def __init__(self, layout: Layout, endpoint: Endpoint, automated: bool = False) -> None:
+    def __init__(
+        self, layout: Layout, endpoint: Endpoint, automated: bool = False, fast: bool = False
+    ) -> None:
         from .automation import Automation
         from .recorder import Recorder
 
-        self.layout, self.endpoint = layout, endpoint
+        self.layout, self.endpoint, self.fast = layout, endpoint, fast
         self.nodes: dict[str, SandboxNode] = {}
         self.lock = threading.RLock()
         self.recorder = Recorder(describe.PAIR)
@@ -63,6 +65,7 @@ class World:
     def _new(self, name: str, instance_id: str, clone_of: str | None = None) -> SandboxNode:
         key = f"AKIASANDBOX{name.upper().replace('-', '')}"
         node = SandboxNode(self.layout, name, instance_id, key, clone_of)
+        node.watches = self.fast
         node.url = self.endpoint.url
         self.endpoint.keys[key] = Caller(name, "node", instance_id)
         node.metadata_url = self.endpoint.add_metadata(instance_id, key, node.secret, cloud.REGION)
@@ -89,11 +92,17 @@ class World:
             last = (output.strip().splitlines() or ["(no output)"])[-1]
             raise SandboxError(f"hotstandby start on {first.name} ended with {rc}: {last[:500]}")
 
+    def watch(self) -> None:
+        """Start the daemons of profile fast, once there is something to watch over."""
+        for node in self.nodes.values():
+            node.start_watch()
+
     def ready(self) -> dict[str, Any]:
         """Deploy is done: remember it, start the product, and say what there is."""
         with self.lock:
             self.baseline()
             self.start_product()
+            self.watch()
             if self.automation is not None:
                 self.automation.begin()
             self.endpoint.clear_calls()
@@ -127,6 +136,7 @@ class World:
                 cloud.renew(node.instance_id)
                 self.alive(node, alone=False)
             self.start_product()
+            self.watch()
             if self.automation is not None:
                 self.automation.resume()
             self.resets += 1

@@ -20,6 +20,7 @@ FAILED = 1.0  # seconds before an invocation that failed is tried again
 REFENCE = 5.0  # seconds between two attempts of self-fencing
 RESTARTS = 3600.0  # seconds within which `local_restarts` counts
 UNMOVED = 30.0  # seconds that a heartbeat which this daemon never saw move must stand still
+STARTING = 30.0  # seconds that a service which this daemon never saw running gets to be started, by the boot check say
 OLD = 3.0  # beats after which a record that was read is too old to act on
 
 WAIT, READ, ASK, RESTART, CALL, FENCE = "wait", "read", "ask", "restart", "call", "fence"
@@ -113,6 +114,8 @@ class Sight:
     """What is known at `now`. `record` is None when it was not read well the last time; `read` is when that read began."""
 
     now: float
+    begun: float = float("-inf")  # when the daemon was started
+    ran: bool = False  # it has seen the service run
     itself: bool = False  # the machine says that it is the instance of the configuration
     record: Optional[Record] = None
     read: float = float("-inf")
@@ -176,6 +179,8 @@ def _active(settings: Settings, sight: Sight, record: Record) -> Step:
         return Step(WAIT, f"the product: {judged.state or 'not asked yet'}")
     if sight.held:
         return Step(WAIT, "stopped on purpose")
+    if not sight.ran and sight.now - sight.begun < STARTING:
+        return Step(WAIT, "it may be about to be started")
     if sight.read < judged.began:
         # a move that began meanwhile may be what stopped it
         return Step(READ, "the record was read before the product was found down")

@@ -101,7 +101,7 @@ class Loop:
     def __init__(self, settings: Settings, world: World) -> None:
         self._settings, self._world = settings, world
         now = world.monotonic()
-        self.sight = Sight(now)
+        self.sight = Sight(now, begun=now)
         self._turned = self._asked = self._scanned = self._identified = float("-inf")
         self._thawed = now
         self._watched = 0
@@ -221,7 +221,8 @@ class Loop:
         called = sight.called
         if judged.state == "running" and called is not None and called.key.startswith("down"):
             called = None  # it came back: the next end is news
-        self.sight = replace(sight, judged=judged, died=died, itself=itself, called=called)
+        ran = sight.ran or judged.state == "running"
+        self.sight = replace(sight, judged=judged, died=died, itself=itself, called=called, ran=ran)
         if answered.pids is not None:
             self._watched = self._world.follow(answered.pids)
             self._scanned = event.began

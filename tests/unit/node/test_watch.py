@@ -210,6 +210,15 @@ def test_what_forbids_to_tell(why: str) -> None:
     assert machine.acts == []
 
 
+def test_a_service_that_is_about_to_be_started_is_not_given_up() -> None:
+    machine = Machine()
+    machine.state = "stopped"
+    machine.run(25)
+    assert machine.acts == []
+    machine.run(10)
+    assert set(machine.acts) == {"call"}
+
+
 def test_what_was_due_under_a_pause_happens_when_it_ends() -> None:
     machine = Machine().run(10)
     set_record(machine, paused={"by": "ada", "reason": "patch"})
