@@ -153,13 +153,31 @@ _PRODUCT_NEEDS = {"hulft_hub": ("etc", "exe"), "systemd": ("unit",)}
 _ID = {
     "allocation_id": text(r"eipalloc-[0-9a-f]{8,17}", "an Elastic IP allocation id (eipalloc-...)"),
     "node": text(NAME_PATTERN, "a name"),
+    "address": text(
+        r"(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?!$)|$)){4}", "an IPv4 address such as 10.0.0.10"
+    ),
+    "zone_id": text(r"[A-Z0-9]{1,32}", "a hosted zone id such as Z0123456789ABC"),
+    "record": text(
+        r"(?=.{1,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z0-9-]{1,63}\.?",
+        "a DNS name",
+    ),
+    "target_group_arn": text(
+        r"arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-f]+",
+        "the ARN of a target group",
+    ),
 }
 _REDIRECT_KINDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
     "elastic_ip": ({"allocation_id": _ID["allocation_id"]}, {}),
+    "private_ip": ({"address": _ID["address"]}, {}),
+    "route53": (
+        {"zone_id": _ID["zone_id"], "record": _ID["record"]},
+        {"ttl": integer(0, 86400), "address": choice("private", "public")},
+    ),
+    "target_group": ({"target_group_arn": _ID["target_group_arn"]}, {"port": integer(1, 65535)}),
     "command": ({"command": argv, "check": argv}, {"timeout": integer(1, 300)}),
 }
 # kinds that design and inventory know but this version cannot move yet
-_REDIRECT_LATER = ("private_ip", "route53", "route_table", "target_group")
+_REDIRECT_LATER = ("route_table",)
 
 
 def _product(service: str) -> Check:
@@ -271,9 +289,9 @@ def _reachable(nodes: tuple[Node, Node], fencing: Fencing, redirect: tuple[Mappi
                 f"{ROOT}.fencing.method: 'ec2_stop' cannot stop {node.instance_id} ({node.name}): choose command or none"
             )
         for index, entry in enumerate(redirect):
-            if entry["kind"] == "elastic_ip":
+            if entry["kind"] != "command":
                 raise PairError(
-                    f"{ROOT}.redirect[{index}].kind: 'elastic_ip' cannot lead to {node.instance_id} ({node.name})"
+                    f"{ROOT}.redirect[{index}].kind: '{entry['kind']}' cannot lead to {node.instance_id} ({node.name})"
                 )
 
 

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from .clients import explain
+from .clients import ClientMaker, explain
 from .evidence import NO, UNKNOWN, YES, Evidence
 from .fencing import Holding, Keep, Runner, filled, run_agent
 from .lease import LeaseLost
 from .pair import Node, PairSpec
 from .record import StoreError
+from .redirect_aws import PrivateIp, Route53, TargetGroup
 
 READS = 8  # reads after a change, before it counts as pending
 
@@ -89,15 +90,28 @@ def _names(node: Node) -> dict[str, str]:
     return {"node": node.name, "instance_id": node.instance_id}
 
 
-def redirects_for(pair: PairSpec, ec2: Callable[[], Any]) -> list[Redirect]:
-    """The pair's addresses, in the order in which they move, each with a label of its own."""
+def _made(pair: PairSpec, entry: Mapping[str, Any], client: ClientMaker) -> Redirect:
+    def ec2() -> Any:
+        return client("ec2")
+
+    kind = entry["kind"]
+    if kind == "elastic_ip":
+        return ElasticIp(ec2, entry["allocation_id"])
+    if kind == "private_ip":
+        return PrivateIp(ec2, pair, entry["address"])
+    if kind == "route53":
+        return Route53(lambda: client("route53"), ec2, entry)
+    if kind == "target_group":
+        return TargetGroup(lambda: client("elbv2"), pair, entry)
+    return Command(entry["command"], entry["check"], float(entry.get("timeout", 30)))
+
+
+def redirects_for(pair: PairSpec, client: ClientMaker) -> list[Redirect]:
+    """The pair's addresses, in the order in which they move, each with a label of its own. `client` is asked when one is needed."""
     made: list[Redirect] = []
     labels: dict[str, int] = {}
     for entry in pair.redirect:
-        if entry["kind"] == "elastic_ip":
-            made.append(ElasticIp(ec2, entry["allocation_id"]))
-        else:
-            made.append(Command(entry["command"], entry["check"], float(entry.get("timeout", 30))))
+        made.append(_made(pair, entry, client))
         label = made[-1].label
         labels[label] = labels.get(label, 0) + 1
         if labels[label] > 1:

@@ -22,7 +22,7 @@ from .ticker import Ticker
 __all__ = ["ACCOUNT", "Call", "Caller", "Endpoint", "Faults", "Hypervisor", "NoHypervisor"]
 
 # moto's names of what only an automation needs; loaded when first asked for
-AUTOMATION = ("lambda", "events", "sns", "sqs", "logs", "iam")
+AUTOMATION = ("lambda", "events", "sns", "sqs", "logs", "iam", "route53", "elbv2")
 
 Control = Callable[[dict[str, Any]], dict[str, Any]]
 

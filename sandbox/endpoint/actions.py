@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .http import HttpRequest
-from .rest import lambda_action
+from .rest import lambda_action, route53_action
 
 READS = re.compile(r"(Describe|Get|List|Head)|(Query|Scan)$|(BatchGet|TransactGet|Lookup)")
 NODE_DOCUMENT = "HotStandbyNode"
@@ -32,7 +32,8 @@ _KNOWN: dict[str, str] = {
         "AllocateAddress ReleaseAddress AssociateAddress DisassociateAddress DescribeAddresses "
         "CreateSubnet DescribeSubnets CreateVpc DescribeVpcs DescribeNetworkInterfaces DescribeSecurityGroups "
         "CreateTags DeleteTags DescribeTags DescribeRegions DescribeAvailabilityZones DescribeImages "
-        "DescribeVolumes DescribeRouteTables DescribeInternetGateways"
+        "DescribeVolumes DescribeRouteTables DescribeInternetGateways AssignPrivateIpAddresses "
+        "UnassignPrivateIpAddresses"
     ),
     "ssm": (
         "CreateDocument UpdateDocument UpdateDocumentDefaultVersion DeleteDocument DescribeDocument GetDocument "
@@ -74,6 +75,12 @@ _KNOWN |= {
     "logs": (
         "CreateLogGroup DescribeLogGroups DeleteLogGroup PutRetentionPolicy DeleteRetentionPolicy ListTagsForResource "
         "ListTagsLogGroup TagResource UntagResource"
+    ),
+    "route53": (
+        "CreateHostedZone ListHostedZones GetHostedZone DeleteHostedZone ListResourceRecordSets ChangeResourceRecordSets"
+    ),
+    "elasticloadbalancing": (
+        "CreateTargetGroup DescribeTargetGroups DeleteTargetGroup RegisterTargets DeregisterTargets DescribeTargetHealth"
     ),
     "iam": (
         "ListAccountAliases CreateRole GetRole DeleteRole UpdateRole UpdateRoleDescription UpdateAssumeRolePolicy ListRoles ListRolePolicies "
@@ -133,6 +140,9 @@ def resolve(request: HttpRequest) -> Asked:
     if service == "lambda":
         action, touched = lambda_action(request.method, request.path)
         return Asked(key, region, service, action, "json", touched[:_MAX_TARGET], _writes(action))
+    if service == "route53":
+        action, touched = route53_action(request.method, request.path)
+        return Asked(key, region, service, action, "query", touched, _writes(action))
     if service in ("s3", ""):
         action, touched = _s3(request)
         return Asked(key, region, service or "s3", action, "s3", touched, _writes(action))

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from . import addresses
+
 if TYPE_CHECKING:
     from . import Endpoint
 
@@ -61,6 +63,7 @@ def mend(endpoint: Endpoint) -> None:
     _instances(Instance, EC2Backend, machines)
     _actions(EC2Response, EC2Backend, machines)
     _addresses(EC2Response, EC2Backend, EC2ClientError)
+    addresses.mend_private(EC2Backend, EC2Response, EC2ClientError)
 
 
 class Machines:

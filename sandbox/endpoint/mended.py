@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import cloudwatch, dynamodb, ec2, functions, s3, ssm_api
+from . import addresses, cloudwatch, dynamodb, ec2, functions, s3, ssm_api
 from .actions import Asked
 from .http import HttpRequest, HttpResponse
 from .model import ACCOUNT
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from . import Endpoint
 
 CORE = {"dynamodb": "dynamodb", "ec2": "ec2", "ssm": "ssm", "monitoring": "cloudwatch", "s3": "s3"}
-MODULES = {**CORE, **{name: name for name in ("lambda", "events", "sns", "sqs", "logs", "iam")}}
+MODULES = {**CORE, **{name: name for name in ("lambda", "events", "sns", "sqs", "logs", "iam", "route53")}}
+MODULES["elasticloadbalancing"] = "elbv2"
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
@@ -56,6 +57,7 @@ class Mended:
                     "dynamodb": dynamodb.mend,
                     "lambda": functions.mend,
                     "s3": s3.mend,
+                    "elasticloadbalancing": addresses.mend_targets,
                 }
                 if service in mend:
                     mend[service](self._endpoint)

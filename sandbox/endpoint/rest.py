@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lambda's REST paths as the actions that they mean."""
+"""REST paths of Lambda and Route 53 as the actions that they mean."""
 
 from __future__ import annotations
 
@@ -32,9 +32,36 @@ _LAMBDA: tuple[tuple[re.Pattern[str], dict[str, str]], ...] = tuple(
 )
 
 
+_ROUTE53: tuple[tuple[re.Pattern[str], dict[str, str]], ...] = tuple(
+    (re.compile(path + r"/?"), methods)
+    for path, methods in (
+        (r"/2013-04-01/hostedzone", {"GET": "ListHostedZones", "POST": "CreateHostedZone"}),
+        (
+            r"/2013-04-01/hostedzone/(?P<name>[^/]+)",
+            {"GET": "GetHostedZone", "DELETE": "DeleteHostedZone"},
+        ),
+        (
+            r"/2013-04-01/hostedzone/(?P<name>[^/]+)/rrset",
+            {"GET": "ListResourceRecordSets", "POST": "ChangeResourceRecordSets"},
+        ),
+    )
+)
+
+
+def route53_action(method: str, path: str) -> tuple[str, str]:
+    """(action, hosted zone) of a request to Route 53."""
+    return _action(_ROUTE53, method, path)
+
+
 def lambda_action(method: str, path: str) -> tuple[str, str]:
     """(action, function's name) of a request to Lambda; what is not known is its method and path."""
-    for pattern, methods in _LAMBDA:
+    return _action(_LAMBDA, method, path)
+
+
+def _action(
+    known: tuple[tuple[re.Pattern[str], dict[str, str]], ...], method: str, path: str
+) -> tuple[str, str]:
+    for pattern, methods in known:
         found = pattern.fullmatch(path)
         if found and method in methods:
             return methods[method], unquote(found.groupdict().get("name") or "")

@@ -25,6 +25,7 @@ from .look import look, status
 from .outcome import Outcome, failed, refused
 from .real import RealHost
 from .rules import Asked, Decision
+from .serve import Standing, serve
 from .table import COMMAND, Table
 
 ACTIONS = ("look", "status", "start", "stop", "may-start", "boot", "healthcheck")
@@ -54,6 +55,13 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"not HOST:PORT: {text!r}")
+    return host.strip("[]"), int(port)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = _Parser(prog="hotstandby", description="Asks or orders this node of a pair. Prints one JSON line.")
@@ -69,12 +77,13 @@ def parser() -> argparse.ArgumentParser:
         "boot": "what runs at boot: start the product if the record says so",
         "healthcheck": "what runs each minute: judge, beat, put the metric",
         "watch": "the daemon of profile fast: runs until it is ended",
+        "serve": "answer GET /active: 200 on the active node, 503 elsewhere",
         "ssm": "what the SSM document HotStandbyNode runs",
     }
     made = {name: verbs.add_parser(name, help=text, description=text) for name, text in texts.items()}
     for name, verb in made.items():
         verb.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
-        if name not in ("healthcheck", "watch"):
+        if name not in ("healthcheck", "watch", "serve"):
             verb.add_argument("--timeout", type=_seconds, metavar="SECONDS")
         verb.add_argument("--move", default="", help=argparse.SUPPRESS)
         if name in ("look", "ssm"):
@@ -92,9 +101,18 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the table is gone, and you swear that the other node is off",
     )
+    made["serve"].add_argument("--listen", type=_address, default=("0.0.0.0", 8008), metavar="HOST:PORT")
+    made["serve"].add_argument("--interval", type=_seconds, default=1.0, metavar="SECONDS")
+    made["serve"].add_argument("--max-age", type=_seconds, default=5.0, metavar="SECONDS")
     made["ssm"].add_argument("--action", choices=REMOTE, required=True)
     made["ssm"].add_argument("--pair", required=True)
     return top
+
+
+def _held(guard: Guard) -> bool:
+    """Whether a person stopped it, or nobody can tell."""
+    memory = guard.state.recall()
+    return memory.held is not None or bool(memory.trouble)
 
 
 def act(
@@ -123,6 +141,16 @@ def act(
         return guard.boot(limit)
     if action == "healthcheck":
         return healthcheck(guard, table, put_metric(pair))
+    if action == "serve":
+        standing = Standing(
+            table.read,
+            lambda: _held(guard),
+            guard.host.instance_id,
+            guard.host.monotonic,
+            guard.config.node.name,
+            given.max_age,
+        )
+        return serve(standing, given.listen, given.interval, guard.host.sleep)
     if action == "stop":
         if remote and epoch is None:
             return refused(Decision("no_epoch", "a stop from afar needs an epoch"))

@@ -217,7 +217,7 @@ def test_no_character_that_a_shell_or_a_key_would_read(path: str, name: str) -> 
         ("probe.url", "ftp://x", "an http or https address"),
         ("probe.status", 99, "hotstandby_pair.probe.status: 99 is outside 100 to 599"),
         ("redirect.0.kind", GONE, "hotstandby_pair.redirect[0].kind"),
-        ("redirect.0.kind", "route53", "hotstandby_pair.redirect[0].kind: 'route53' is not supported by this version"),
+        ("redirect.0.kind", "route_table", "hotstandby_pair.redirect[0].kind: 'route_table' is not supported by this version"),
         ("redirect.0.allocation_id", GONE, "hotstandby_pair.redirect[0].allocation_id: is missing"),
         ("redirect.1.check", GONE, "hotstandby_pair.redirect[1].check: is missing"),
         ("redirect.0", "elastic_ip", "hotstandby_pair.redirect[0]: must be a mapping"),
