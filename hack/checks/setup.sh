@@ -66,6 +66,8 @@ for tool in rsync shellcheck git; do
   command -v "$tool" >/dev/null 2>&1 || as_root_apt "$tool" ||
     missing "$tool is not here and could not be installed: what needs it cannot run" needed
 done
+command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || as_root_apt --no-install-recommends chromium fonts-liberation ||
+  missing 'chromium is not here and could not be installed: the report pages are not looked at in a browser' needed
 if ! [ -d build/npm/node_modules/dynalite ]; then
   if command -v npm >/dev/null 2>&1; then
     say 'installing dynalite (a second DynamoDB for the tests of the record)'
