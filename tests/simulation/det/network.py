@@ -74,7 +74,7 @@ class Network:
             raise client_error("ServiceUnavailable", operation, 503)
         if kind == "late":
             # the caller has given up, and the request arrives all the same
-            world.at(fault[1], lambda: self._quietly(act, name + about))
+            world.at(fault[1], lambda: self._quietly(proc, act, name + about))
             world.sleep(LATE)
             world.note(proc.name, name + about, f"no answer; it arrives {fault[1]:.1f} s late")
             raise ReadTimeoutError(endpoint_url=f"https://{service}.example.invalid")
@@ -119,12 +119,16 @@ class Network:
         self.world.freeze(proc, seconds)
         self.world.sleep(0)
 
-    def _quietly(self, act: Callable[[], Any], name: str) -> None:
+    def _quietly(self, proc: Proc, act: Callable[[], Any], name: str) -> None:
+        """A request arrives long after its sender gave it up: nobody can hold that against the sender."""
+        stalled, proc.stalled = proc.stalled, True
         try:
             act()
             self.world.note("network", name, "arrives late")
         except ClientError as error:
             self.world.note("network", name, f"arrives late: {error.response['Error']['Code']}")
+        finally:
+            proc.stalled = stalled
 
 
 def shown(answer: Any) -> str:
