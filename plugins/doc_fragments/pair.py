@@ -19,4 +19,26 @@ options:
       - Its C(region) and C(endpoint_url) win over the module's options of the same name, since the nodes use them too.
     type: dict
     required: true
+  called:
+    description:
+      - How the playbook was called, so that the next command in a message can be typed as it stands.
+      - The collection's own playbooks fill it in. It changes nothing but texts.
+    type: dict
+    suboptions:
+      inventory:
+        description:
+          - Each C(-i) of the call, as C(ansible_inventory_sources) has them.
+        type: list
+        elements: str
+        default: []
+      group:
+        description:
+          - The inventory group that the playbook ran on.
+        type: str
+        default: ""
+      stray:
+        description:
+          - Words of an extra variable that ansible cut at a blank, as C(_raw_params) has them. The module fails on any.
+        type: str
+        default: ""
 """

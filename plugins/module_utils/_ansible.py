@@ -11,6 +11,8 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Optional, Protocol
 
+from .runbook import code_of, help_for, told
+
 
 class Module(Protocol):
     """What the glue needs of AnsibleModule and AnsibleAWSModule."""
@@ -24,7 +26,7 @@ class Module(Protocol):
 
 
 class ModuleFailure(Exception):
-    """The module fails with this one line; `result` is returned with it."""
+    """The module fails with this one line; `result` is returned with it (`code`: where the runbook explains it)."""
 
     def __init__(self, message: str, **result: Any) -> None:
         super().__init__(message)
@@ -53,16 +55,21 @@ def one_line(text: object) -> str:
 def finish(module: Module, work: Callable[[], Mapping[str, Any]]) -> None:
     """Run `work` and end the module with its result, or with one line whatever went wrong. Never a traceback."""
     failure: dict[str, Any] = {}
-    message = ""
+    message, code = "", ""
     try:
         result = dict(work())
     except ModuleFailure as error:
         message, failure = str(error), error.result
+        code = str(failure.get("code") or "")
     except Exception as error:
         # the core's own errors are sentences already
         ours = type(error).__module__.startswith(__name__.rpartition(".")[0])
         message = str(error) if ours else f"{type(error).__name__}: {error}"
+        code = code_of(error) if ours else "unexpected"
     if message:
+        if code:
+            failure = {**failure, "code": code, "help": help_for(code)}
+            message = message if help_for(code) in message else told(message, code)
         # outside of the except block: ansible would show the chain of exceptions
         module.fail_json(msg=one_line(message), **failure)
         return

@@ -10,11 +10,22 @@ from typing import Any, Optional
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ._ansible import ModuleFailure, finish, one_line
+from ._ansible import Module, ModuleFailure, finish, one_line
 from .clients import bulk_config, client_config, explain
 from .pair import PairSpec, parse_pair
+from .runbook import addressed
 
-PAIR_OPTION: dict[str, Any] = {"type": "dict", "required": True}
+PAIR_OPTIONS: dict[str, Any] = {
+    "pair": {"type": "dict", "required": True},
+    "called": {
+        "type": "dict",
+        "options": {
+            "inventory": {"type": "list", "elements": "str", "default": []},
+            "group": {"type": "str", "default": ""},
+            "stray": {"type": "str", "default": ""},
+        },
+    },
+}
 
 
 def aws_module(options: Mapping[str, Any], **settings: Any) -> AnsibleAWSModule:
@@ -51,6 +62,13 @@ def bulk_client(module: AnsibleAWSModule, service: str, workers: int) -> Any:
 
 def pair_clients(module: AnsibleAWSModule) -> tuple[PairSpec, Callable[[str], Any]]:
     """The validated pair of the module's options and the clients it asks for."""
+    stray = (module.params.get("called") or {}).get("stray")
+    if stray:  # ansible cuts key=value at the blank, and would go on with half of what was said
+        raise ModuleFailure(
+            f"extra variables: '{one_line(stray)}' belongs to no variable, a value with blanks was cut. Nothing was changed. "
+            "Quote it twice: -e \"reason='two words'\"",
+            code="cut_at_blank",
+        )
     spec = parse_pair(module.params["pair"])
     return spec, client_maker(module, spec.region, spec.endpoint_url, spec.lease)
 
@@ -64,7 +82,26 @@ def finish_aws(module: AnsibleAWSModule, work: Callable[[], Mapping[str, Any]]) 
         except Exception as error:
             if type(error).__module__.startswith(("botocore", "boto3")):
                 call = getattr(error, "operation_name", None) or "AWS"
-                raise ModuleFailure(one_line(explain(error, str(call)))) from None
+                raise ModuleFailure(one_line(explain(error, str(call))), code="aws_failed") from None
             raise
 
-    finish(module, careful)
+    finish(_Addressing(module), careful)
+
+
+def addressed_by(module: Module, value: Any) -> Any:
+    """The same with each next command naming the inventory and group that this run was called with."""
+    called = module.params.get("called") or {}
+    return addressed(value, called.get("inventory") or [], called.get("group") or "")
+
+
+class _Addressing:
+    """A module whose results are addressed."""
+
+    def __init__(self, module: Module) -> None:
+        self._module, self.params, self.check_mode = module, module.params, module.check_mode
+
+    def exit_json(self, **result: Any) -> Any:
+        return self._module.exit_json(**addressed_by(self._module, result))
+
+    def fail_json(self, msg: str, **result: Any) -> Any:
+        return self._module.fail_json(**addressed_by(self._module, {**result, "msg": msg}))

@@ -75,9 +75,10 @@ class Guard:
         return "running"
 
     def stop(self) -> str:
-        words = ["--timeout", str(self._params["timeout"]), "--mode", self._params["mode"]]
-        if self._params["reason"]:
-            words += ["--reason", self._params["reason"]]
+        words = ["--timeout", str(self._params["timeout"])]
+        for name in ("mode", "reason", "by"):
+            if self._params.get(name):
+                words += [f"--{name}", self._params[name]]
         rc, answer = self._ask("stop", *words)
         if rc != 0 or answer["state"] != "stopped":
             self._fail("stop", rc, answer)

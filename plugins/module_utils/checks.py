@@ -24,6 +24,8 @@ _UNITS = {
 class PairError(ValueError):
     """The description of a pair is wrong. Its text is one line that names the key."""
 
+    code = "bad_pair"
+
 
 Check = Callable[[str, Any], Any]
 

@@ -12,10 +12,11 @@ from .answer import Answer, NoAnswer, Reply
 from .evidence import UNKNOWN, Ask, Evidence, Signals, Verdict, ineligible, judge
 from .health import heartbeat_evidence
 from .lease import Holder
-from .move import Ended, Request, check_restored, command, in_flight
+from .move import Ended, Request, check_restored, in_flight
 from .pair import PairSpec
 from .ports import Ports
 from .record import Heartbeat, Record, StoreError
+from .runbook import command
 
 MARGIN = 3.0  # seconds beside a node's own time limit, for SSM and the process to start
 
@@ -134,8 +135,10 @@ def confirm(
         said = source.message or source.state if isinstance(source, Answer) else source.why
         raise Ended(
             "refused",
-            f"a switchover needs an active that is well; {move.source}: {said}. Nothing was changed",
+            f"a switchover needs an active that is well; {move.source}: {said}. Nothing was changed. If {move.source} is "
+            "down, a failover moves the service, and asks for proof first",
             command("failover", to=move.target),
+            code="active_not_well",
         )
     if move.assumed:
         said = source.state if isinstance(source, Answer) else source.why
@@ -144,19 +147,27 @@ def confirm(
     if verdict.kind == "down":
         return verdict.why
     if verdict.kind == "healthy":
-        raise Ended("not_confirmed", f"{verdict.why}: nothing was changed", failed=False)
+        raise Ended(
+            "not_confirmed",
+            f"{verdict.why}: nothing was changed. To move it all the same: "
+            + command("failover", mode="switchover", to=move.target),
+            failed=False,
+            code="active_healthy",
+        )
     if verdict.kind == "held":
         raise Ended(
             "not_confirmed",
             f"{verdict.why}: nothing was changed. Start it there with 'sudo /usr/local/bin/hotstandby start', or move it knowingly",
             command("failover", to=move.target, assume_down="true"),
             failed=False,
+            code="active_held",
         )
     raise Ended(
         "not_confirmed",
         f"it is not known whether {move.source} is down: {verdict.why}. Nothing was changed. Look at {move.source}; if "
         "you know that it is down, say so (it is fenced first)",
         command("failover", to=move.target, assume_down="true"),
+        code="not_confirmed_unknown",
     )
 
 
@@ -170,7 +181,10 @@ def eligible(pair: PairSpec, ports: Ports, record: Record, replies: dict[str, Re
     why = ineligible(pair, move.target, reply)
     if why:
         raise Ended(
-            "refused", f"{move.target} cannot take over: {why}. Nothing was stopped", command("status")
+            "refused",
+            f"{move.target} cannot take over: {why}. Nothing was stopped",
+            command("status"),
+            code="target_not_ready",
         )
     if move.kind == "switchover" and pair.fencing.method != "none":
         able = ports.fence.can_work(pair.node(move.source))
@@ -179,5 +193,6 @@ def eligible(pair: PairSpec, ports: Ports, record: Record, replies: dict[str, Re
                 "refused",
                 f"{move.source} could not be fenced if its stop came to doubt ({able}). Nothing was stopped",
                 command("status"),
+                code="cannot_fence",
             )
     return f"{move.target} answers, is stopped and ready"

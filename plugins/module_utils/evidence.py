@@ -135,7 +135,10 @@ def restored(record: Record, replies: dict[str, Reply]) -> Optional[str]:
 def left_over(reply: Answer) -> str:
     """What is wrong with the processes of a node that says stopped: some are left, or nobody could count them."""
     counted = reply.detail.get("processes")
-    return "processes of the service are left" if counted else "the service's processes could not be counted"
+    if not counted:
+        return "the service's processes could not be counted"
+    named = reply.detail.get("left")
+    return f"processes of the service are left {named}" if named else "processes of the service are left"
 
 
 def ineligible(pair: PairSpec, name: str, reply: Reply) -> Optional[str]:

@@ -99,8 +99,8 @@ class Ec2Fence:
     def can_work(self, node: Node) -> Evidence:
         """DryRun and the instance's attributes: stop protection, instance store, Auto Scaling, one-time Spot."""
         source = f"EC2 checks of {node.instance_id}"
-        client = self._ec2()
         try:
+            client = self._ec2()
             found = client.describe_instances(InstanceIds=[node.instance_id])
             instances = [
                 item for group in found.get("Reservations", []) for item in group.get("Instances", [])
@@ -131,7 +131,10 @@ class Ec2Fence:
     def off(self, node: Node, holding: Holding, clock: Clock, late: Late) -> Fenced:
         """Stop, then look until it is off. The last stop's own answer must agree with the state that was read."""
         deadline = clock.monotonic() + self._timeout
-        client = self._ec2()
+        try:
+            client = self._ec2()
+        except Exception as error:  # no credentials, say: the move is finished by whoever has some
+            return self._last_hope(late, Fenced("unfinished", explain(error, "EC2")))
         answered = ""  # the state that StopInstances itself named last
         why = "StopInstances was not answered"
         delay = 0.1
@@ -250,6 +253,12 @@ def filled(argv: Sequence[str], values: dict[str, str]) -> list[str]:
     return result
 
 
+def agent_argv(command: Sequence[str], node: Node, action: str) -> list[str]:
+    """A fence agent's arguments for one action on one node."""
+    argv = filled(command, {"node": node.name, "instance_id": node.instance_id, "action": action})
+    return argv if any("{action}" in item for item in command) else [*argv, f"--action={action}"]
+
+
 class CommandFence:
     """Any fence-agents command: `--action=off` powers off, `--action=status` ends with 2 when the node is off.
 
@@ -262,16 +271,18 @@ class CommandFence:
         self._run = runner
 
     def _argv(self, node: Node, action: str) -> list[str]:
-        values = {"node": node.name, "instance_id": node.instance_id, "action": action}
-        argv = filled(self._command, values)
-        return argv if any("{action}" in item for item in self._command) else [*argv, f"--action={action}"]
+        return agent_argv(self._command, node, action)
 
     def can_work(self, node: Node) -> Evidence:
-        """Whether the agent can tell the node's power state."""
+        """Whether the agent tells the power state of a node that answers, and so is on."""
         rc, said = self._run(self._argv(node, "status"), min(self._timeout, 30), lambda: None)
         source = f"{self._command[0]} status"
-        if rc in (0, 2):
-            return Evidence(YES, source, "on" if rc == 0 else "off")
+        if rc == 0:
+            return Evidence(YES, source, "on")
+        if rc == 2:  # of a node that answers: the wrong plug, or a command that was called wrongly
+            return Evidence(
+                NO, source, f"ended with 2 (off) for {node.name}, which is on: wrong plug or wrong arguments"
+            )
         return Evidence(NO if rc == 127 else UNKNOWN, source, said or f"exit code {rc}")
 
     def off(self, node: Node, holding: Holding, clock: Clock, late: Late) -> Fenced:

@@ -24,9 +24,13 @@ class Clock(Protocol):
 class LeaseHeld(Exception):
     """Another run holds the record and is alive; the text names it."""
 
+    code = "lease_held"
+
 
 class LeaseLost(Exception):
     """This run stood still for so long that another took over; it must change nothing more."""
+
+    code = "lease_lost"
 
 
 def free_lease(store: RecordStore, record: Record, clock: Clock) -> Record:
@@ -39,7 +43,10 @@ def free_lease(store: RecordStore, record: Record, clock: Clock) -> Record:
     since = clock.monotonic()
     while record.lease is not None:
         if watched is None or record.lease.version != watched.version:
-            raise LeaseHeld(f"another run holds the pair and is at work: {record.lease.owner}")
+            raise LeaseHeld(
+                f"another run holds the pair and is at work: {record.lease.owner}. Let it finish; if it is dead, the same "
+                "command takes over once its lease has run out"
+            )
         left = since + watched.seconds - clock.monotonic()
         if left < 0:
             return record

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from .record import Conflict, Record
+from .runbook import command
 from .store import RecordStore
 
 ATTEMPTS = 8  # a move renews its lease meanwhile; each renewal costs one attempt
 
 
 class MaintenanceError(Exception):
-    """The pause was not changed; the text says why on one line."""
+    """The pause was not changed; the text says why on one line, `code` is its heading in the runbook."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,10 @@ def set_pause(store: RecordStore, paused: bool, by: str, reason: str, check: boo
     Pausing needs a reason, and never replaces somebody else's pause; anybody may resume.
     """
     if paused and not reason.strip():
-        raise MaintenanceError("reason: a pause needs one; it is shown to everyone who meets it")
+        raise MaintenanceError(
+            "reason: a pause needs one, it is shown to everyone who meets it: -e \"reason='TEXT'\"",
+            code="pause_needs_reason",
+        )
     for _attempt in range(ATTEMPTS):
         record = store.read()
         before = record.paused
@@ -45,7 +53,9 @@ def set_pause(store: RecordStore, paused: bool, by: str, reason: str, check: boo
         if paused and before is not None:
             if before.get("by") != by:
                 raise MaintenanceError(
-                    f"already paused by {before.get('by')} ({before.get('reason')}): resume that first"
+                    f"already paused by {before.get('by')} ({before.get('reason')}): resume that first. Next: "
+                    + command("maintenance", state="resumed"),
+                    code="paused",
                 )
             if before.get("reason") == reason:
                 return Paused(False, before, before, record)
@@ -57,4 +67,6 @@ def set_pause(store: RecordStore, paused: bool, by: str, reason: str, check: boo
             return Paused(True, before, after, store.update(record, paused=after))
         except Conflict:
             continue
-    raise MaintenanceError("the record changes all the time (a move is under way): run this again")
+    raise MaintenanceError(
+        "the record changes all the time (a move is under way): run this again", code="record_busy"
+    )

@@ -13,6 +13,7 @@ from typing import Any, Optional
 from .evidence import restored
 from .pair import PairSpec
 from .record import Move, Record
+from .runbook import command
 
 OUTCOMES = (
     "moved",
@@ -72,10 +73,14 @@ class Result:
     failed: bool = False
     move: str = ""
     busy: bool = False
+    code: str = ""
 
 
 class Ended(Exception):
-    """The move ends here. `api` tells that an API failed, not a step; `why` is what the record keeps of it."""
+    """The move ends here. `api` tells that an API failed, not a step; `why` is what the record keeps of it.
+
+    `code` is the heading in the runbook that explains it.
+    """
 
     def __init__(
         self,
@@ -85,8 +90,10 @@ class Ended(Exception):
         failed: Optional[bool] = None,
         api: bool = False,
         why: str = "",
+        code: str = "",
     ) -> None:
         super().__init__(message)
+        self.code = code
         self.outcome = outcome
         self.message = message
         self.next = next
@@ -121,12 +128,6 @@ def in_flight(record: Record) -> Move:
     return record.move
 
 
-def command(playbook: str, **extra: str) -> str:
-    """The exact command to type next."""
-    words = "".join(f" -e {key}={value}" for key, value in extra.items())
-    return f"ansible-playbook hotstandby.ops.{playbook}{words}"
-
-
 def check_identity(pair: PairSpec, record: Record) -> None:
     """The inventory and the record must mean the same two machines. Raises Ended(refused)."""
     if dict(record.nodes) != pair.instance_ids():
@@ -136,6 +137,7 @@ def check_identity(pair: PairSpec, record: Record) -> None:
             "refused",
             f"hotstandby_pair.nodes says {asked}, the record says {told}: a replaced node is brought in by deploy",
             command("deploy"),
+            code="other_instances",
         )
 
 
@@ -146,8 +148,10 @@ def check_pause(record: Record, request: Request) -> None:
         return
     raise Ended(
         "refused",
-        f"the pair is paused by {paused.get('by', 'somebody')}: {paused.get('reason') or 'no reason given'}",
+        f"the pair is paused by {paused.get('by', 'somebody')}: {paused.get('reason') or 'no reason given'}. Ask them, or "
+        "resume it yourself and say this again",
         command("maintenance", state="resumed"),
+        code="paused",
     )
 
 
@@ -159,7 +163,11 @@ def check_cooldown(pair: PairSpec, record: Record, request: Request, now: Option
     if now is None or now - last < pair.cooldown:
         since = "an unknown time" if now is None else f"{now - last:.0f} s"
         raise Ended(
-            "refused", f"the last failover was {since} ago, cooldown is {pair.cooldown} s: cooling down"
+            "refused",
+            f"the last failover was {since} ago, cooldown is {pair.cooldown} s: automation waits, cooling down. A person is "
+            "not held up",
+            command("status"),
+            code="cooling_down",
         )
 
 
@@ -167,7 +175,7 @@ def check_restored(record: Record, replies: dict[str, Any]) -> None:
     """A record older than what a node has seen moves nothing. Raises Ended(refused)."""
     why = restored(record, replies)
     if why:
-        raise Ended("refused", why, command("deploy"))
+        raise Ended("refused", why, command("deploy"), code="restored")
 
 
 def check_resume(record: Record, request: Request) -> None:
@@ -181,13 +189,15 @@ def check_resume(record: Record, request: Request) -> None:
             f"allow_unfenced: the unfinished move goes back to {move.target}, so the node that must be off is "
             f"{move.source}. If you know that {move.source} is off, say to={move.target}",
             command("failover", to=move.target),
+            code="oath_wrong_way",
         )
     if request.to is None or move.rollback:
         return
     raise Ended(
         "refused",
-        f"a {move.kind} from {move.source} to {move.target} is unfinished: finish it first",
+        f"a {move.kind} from {move.source} to {move.target} is unfinished: finish it first, then move on. Nothing was changed",
         command("failover", to=move.target),
+        code="move_unfinished",
     )
 
 
@@ -200,6 +210,7 @@ def way_out(record: Record, what: str, to: Optional[str] = None) -> Ended:
         "stopped first. Only when you pulled the other node's plug yourself, add -e allow_unfenced=true -e \"reason='TEXT'\"",
         command("failover", to=to or sorted(record.nodes)[0]),
         why=what,
+        code="broken",
     )
 
 
@@ -207,7 +218,10 @@ def check_oath(request: Request) -> None:
     """`allow_unfenced` goes into the history with its reason. Raises Ended(refused) when there is none."""
     if request.allow_unfenced and not request.reason.strip():
         raise Ended(
-            "refused", "reason: allow_unfenced needs one; say how you know that the other node is off"
+            "refused",
+            "reason: allow_unfenced needs one; say the same again with how you know that the other node is off: -e "
+            "\"reason='TEXT'\"",
+            code="oath_needs_reason",
         )
 
 

@@ -17,6 +17,7 @@ from .fencing import Fence, fence_for, instance_state
 from .health import NAMESPACE, alarm_evidence
 from .lease import Clock
 from .pair import PairSpec
+from .power import Power, power_for
 from .record import Move
 from .redirect import Redirect, redirects_for
 from .run_command import Nodes
@@ -27,9 +28,9 @@ from .store import RecordStore
 class Ports:
     """Everything outside of the decisions.
 
-    `instance` tells whether an instance is off, `alarm` judges the pair's alarm at a time (epoch seconds), `replicas`
-    whether the table is a global one, `metric` puts the metric of a finished move, `token` makes random text.
-    `left` are the seconds this run still has, `tell` hears of a move that begins.
+    `instance` tells whether an instance is off, `power` switches a node on (None: only a person can), `alarm` judges the
+    pair's alarm at a time (epoch seconds), `replicas` whether the table is a global one, `metric` puts the metric of a
+    finished move, `token` makes random text. `left` are the seconds this run still has, `tell` hears of a move that begins.
     """
 
     store: RecordStore
@@ -38,6 +39,7 @@ class Ports:
     redirects: Sequence[Redirect]
     clock: Clock
     instance: Callable[[str], Evidence]
+    power: Optional[Power]
     alarm: Callable[[Optional[float]], Evidence]
     replicas: Callable[[], Evidence]
     metric: Callable[[str], None]
@@ -55,6 +57,14 @@ def table_replicas(client: Any, table: str) -> Evidence:
         return Evidence(UNKNOWN, source, explain(error, "DynamoDB DescribeTable"))
     names = [str(item.get("RegionName")) for item in found.get("Replicas") or []]
     return Evidence(YES, source, f"replicas in {', '.join(names)}") if names else Evidence(NO, source, "none")
+
+
+def _asked(ask: Callable[[], Evidence], source: str) -> Evidence:
+    """What was asked; a client that cannot even be made is unknown too."""
+    try:
+        return ask()
+    except Exception as error:
+        return Evidence(UNKNOWN, source, explain(error, source))
 
 
 def put_move_metric(client: Any, pair: str, outcome: str) -> None:
@@ -81,8 +91,9 @@ def ports_for(pair: PairSpec, clients: ClientMaker, clock: Optional[Clock] = Non
         fence=fence_for(pair, lambda: client("ec2")),
         redirects=redirects_for(pair, client),
         clock=real,
-        instance=lambda instance_id: instance_state(client("ec2"), instance_id),
-        alarm=lambda now: alarm_evidence(client("cloudwatch"), pair, now),
+        instance=lambda instance_id: _asked(lambda: instance_state(client("ec2"), instance_id), "EC2"),
+        power=power_for(pair, lambda: client("ec2")),
+        alarm=lambda now: _asked(lambda: alarm_evidence(client("cloudwatch"), pair, now), "CloudWatch"),
         replicas=lambda: table_replicas(client("dynamodb"), pair.table),
         metric=lambda outcome: put_move_metric(client("cloudwatch"), pair.name, outcome),
         token=lambda: os.urandom(4).hex(),

@@ -10,7 +10,8 @@ from typing import Optional
 
 from .answer import Answer, NoAnswer, Reply
 from .confirm import MARGIN
-from .move import Ended, command, exhausted, way_out
+from .move import Ended, exhausted, way_out
+from .runbook import command
 from .session import Session
 
 
@@ -116,6 +117,7 @@ class Proof:
                     "unfinished",
                     f"{node.name} is not proven off yet: {result.why}. Nothing was started. Run this again",
                     command("failover", to=move.target),
+                    code="fence_unproven",
                 )
         # written with the grant that follows
         session.holder.record = dataclasses.replace(

@@ -12,7 +12,7 @@ from typing import Any, Optional
 from .evidence import UNKNOWN, Evidence
 from .fencing import NOT_LISTED
 from .health import UNWATCHED, stale_after
-from .move import Result, command
+from .move import Result
 from .notice import Notice, matter
 from .record import Heartbeat, Record
 from .report import View, moment, span

@@ -24,11 +24,15 @@ MAX_LOG = 40  # steps kept in the record; an item must stay far below DynamoDB's
 
 
 class StoreError(Exception):
-    """The record could not be used. Unknown, never a verdict about the nodes."""
+    """The record could not be used. Unknown, never a verdict about the nodes. `code`: its heading in the runbook."""
+
+    code = "record_unreadable"
 
 
 class RecordMissing(StoreError):
     """The table answers and has no record for this pair: unknown, never created on the way."""
+
+    code = "record_missing"
 
 
 class RecordUnreadable(StoreError):
@@ -38,9 +42,13 @@ class RecordUnreadable(StoreError):
 class SchemaMismatch(StoreError):
     """The record was written by a version that this one does not understand: touch nothing."""
 
+    code = "schema"
+
 
 class Conflict(StoreError):
     """Somebody else changed the record since it was read."""
+
+    code = "record_busy"
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from typing import Any, Optional
 from .answer import Answer, NoAnswer, Reply
 from .confirm import MARGIN
 from .evidence import UNKNOWN, Evidence, ineligible, restored
-from .move import command
 from .pair import PairSpec
 from .ports import Ports
 from .record import Heartbeat, Record, RecordMissing, StoreError
 from .run_command import CommandError
+from .runbook import code_of, command, help_for
 
 WIDTH, HEIGHT = 120, 24  # columns and lines of one screen
+REMIND = 8 * 3600.0  # seconds after which a pause, or a stop on purpose, may have been forgotten
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,20 @@ class View:
     history: Sequence[Mapping[str, Any]]
     now: Optional[float]
     notes: tuple[str, ...] = field(default_factory=tuple)
+    code: str = ""
+    remind_after: float = REMIND
 
 
-def gather(pair: PairSpec, ports: Ports, ask_nodes: bool = True, moves: int = 1) -> View:
+def gather(
+    pair: PairSpec, ports: Ports, ask_nodes: bool = True, moves: int = 1, remind_after: float = REMIND
+) -> View:
     """Read everything that rights allow, and the last `moves` moves; what cannot be had is unknown and noted. Changes nothing."""
     record: Optional[Record] = None
-    trouble, missing, notes = "", False, []
+    trouble, code, missing, notes = "", "", False, []
     try:
         record = ports.store.read()
     except StoreError as error:
-        trouble, missing = str(error), isinstance(error, RecordMissing)
+        trouble, code, missing = str(error), code_of(error), isinstance(error, RecordMissing)
     names = [node.name for node in pair.nodes]
     replies: dict[str, Reply] = {name: NoAnswer("not asked") for name in names}
     active = record.active if record and record.active in names else None
@@ -85,6 +90,8 @@ def gather(pair: PairSpec, ports: Ports, ask_nodes: bool = True, moves: int = 1)
         history,
         ports.store.now(),
         tuple(notes),
+        code,
+        remind_after,
     )
 
 
@@ -115,6 +122,37 @@ def _since(view: View, value: Any) -> str:
         return "unknown"
     ago = None if view.now is None else view.now - value
     return f"{moment(value)} ({span(ago)} ago)"
+
+
+def reminders(view: View) -> list[str]:
+    """What lasts for so long that it may have been forgotten: a pause, a stop on purpose. One line each."""
+    found = []
+    paused = view.record.paused if view.record else None
+    if paused and _lasts(view, paused.get("time")):
+        found.append(
+            f"PAUSED FOR {_ago(view, paused.get('time'))} by {paused.get('by')} ({paused.get('reason')}): nothing moves by itself. "
+            f"When the work is done: {command('maintenance', state='resumed')}"
+        )
+    active = view.record.active if view.record else None
+    reply = view.replies.get(active or "")
+    if isinstance(reply, Answer) and reply.held is not None and _lasts(view, reply.held.get("time")):
+        found.append(
+            f"STOPPED ON PURPOSE FOR {_ago(view, reply.held.get('time'))} on {active} by {reply.held.get('by')} "
+            f"({reply.held.get('reason')}): nothing starts it by itself. When the work is done: {command('start')}"
+        )
+    return [_line(text) for text in found]
+
+
+def _ago(view: View, since: Any) -> str:
+    return (
+        span(view.now - since)
+        if view.now is not None and isinstance(since, (int, float))
+        else "an unknown time"
+    )
+
+
+def _lasts(view: View, since: Any) -> bool:
+    return view.now is not None and isinstance(since, (int, float)) and view.now - since >= view.remind_after
 
 
 def node_facts(view: View, name: str) -> dict[str, Any]:
@@ -187,7 +225,7 @@ def _steady_step(view: View, record: Record, active: str, running: list[str]) ->
     if isinstance(reply, NoAnswer):
         return f"look at {active}; '{command('failover')}' asks further, and moves only with proof"
     if reply.state == "stopped" and reply.held is not None:
-        return f"when the work is done, on {active}: sudo /usr/local/bin/hotstandby start"
+        return f"when the work is done: {command('start')} (or there: sudo /usr/local/bin/hotstandby start)"
     if reply.state in ("stopped", "hung"):
         return f"{command('failover')}, or on {active}: sudo /usr/local/bin/hotstandby start"
     if reply.state == "unknown":
@@ -240,6 +278,7 @@ def screen(view: View) -> list[str]:
     if view.history:
         lines.append(f"Last    {_last_line(view.history[0])}")
     lines += [f"Note    {note}" for note in view.notes]
+    lines += [f"!!      {text}" for text in reminders(view)]
     fitted = [part for line in lines for part in _fitted(line)]
     if len(fitted) > HEIGHT - 1:
         fitted = [*fitted[: HEIGHT - 2], f"...     {len(fitted) - HEIGHT + 2} more lines"]
@@ -261,7 +300,8 @@ def _node_line(view: View, name: str) -> str:
     if facts["source"] == "answer":
         text += f"{facts['state']}, answered now, has seen epoch {facts['seen']}"
         if facts["held"]:
-            text += f"; stopped on purpose by {facts['held'].get('by')}: {facts['held'].get('reason')}"
+            held = facts["held"]
+            text += f"; stopped on purpose by {held.get('by')}: {held.get('reason')} ({_ago(view, held.get('time'))} ago)"
         elif facts["state"] not in ("running", "stopped"):
             text += f"; {facts['detail']}"
         return text
@@ -283,13 +323,18 @@ def _last_line(last: Mapping[str, Any]) -> str:
     )
 
 
-def describe_pair(pair: PairSpec, ports: Ports, ask_nodes: bool = True, moves: int = 1) -> dict[str, Any]:
+def describe_pair(
+    pair: PairSpec, ports: Ports, ask_nodes: bool = True, moves: int = 1, remind_after: float = REMIND
+) -> dict[str, Any]:
     """Everything as data, with `screen` (lines of text), `next` (what to do) and the last `moves` moves."""
-    view = gather(pair, ports, ask_nodes, moves)
+    view = gather(pair, ports, ask_nodes, moves, remind_after)
     record = view.record
     return {
         "readable": record is not None,
         "trouble": view.trouble,
+        "code": view.code,
+        "help": help_for(view.code),
+        "reminders": reminders(view),
         "active": record.active if record else None,
         "epoch": record.epoch if record else None,
         "state": record.state if record else "unknown",

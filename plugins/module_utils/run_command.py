@@ -31,6 +31,8 @@ PACE = (0.12, 0.06, 0.06, 0.06, 0.06, 0.08, 0.08, 0.1, 0.1, 0.15, 0.2, 0.3, 0.5,
 class CommandError(Exception):
     """SSM itself failed or refused. `passing` tells whether another attempt may succeed."""
 
+    code = "ssm_failed"
+
     def __init__(self, text: str, passing: bool) -> None:
         super().__init__(text)
         self.passing = passing

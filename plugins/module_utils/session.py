@@ -12,11 +12,12 @@ from typing import Optional
 
 from .budget import needs
 from .lease import Holder, LeaseHeld, LeaseLost
-from .move import Ended, Journal, Request, Result, command, in_flight
+from .move import Ended, Journal, Request, Result, in_flight
 from .pair import PairSpec
 from .ports import Ports
 from .record import Move, Record, StoreError
 from .run_command import CommandError
+from .runbook import command
 
 
 class Note:
@@ -88,9 +89,10 @@ class Session:
             return
         why = f"{max(left, 0):.0f} s are left to this run, and {step} may take {need:.0f} s"
         if not (self.withdrawn or self.withdrawing):
-            raise Ended("refused", f"{why}. Nothing was changed", command("status"))
+            raise Ended("refused", f"{why}. Nothing was changed", command("status"), code="out_of_time")
         again = command("failover", to=self.move.target)
-        raise Ended("unfinished", f"handed over before {step}: {why}. Run this again", again, api=True)
+        text = f"handed over before {step}: {why}. Run this again"
+        raise Ended("unfinished", text, again, api=True, code="out_of_time")
 
     def stopping(self) -> None:
         """The downtime begins with the first stop that is sent."""
@@ -164,7 +166,7 @@ class Session:
                 back = dataclasses.replace(move, resumes=resumes, log=self.journal.all())
                 self.holder.release(move=back)
         except LeaseLost as error:
-            end = Ended("refused", f"{end.message}. Meanwhile {error}", command("status"))
+            end = Ended("refused", f"{end.message}. Meanwhile {error}", command("status"), code="lease_lost")
         except StoreError as error:
             end.message += f" (the record could not be let go: {error}; its lease runs out by itself)"
         return self.result(end)
@@ -189,4 +191,5 @@ class Session:
             next=end.next,
             failed=end.failed,
             move=move.id if move else "",
+            code=end.code,
         )

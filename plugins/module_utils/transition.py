@@ -26,7 +26,6 @@ from .move import (
     check_oath,
     check_pause,
     check_resume,
-    command,
     exhausted,
     new_move,
     planned,
@@ -39,6 +38,7 @@ from .proof import Proof, said
 from .record import Record, StoreError
 from .redirect import lead
 from .run_command import CommandError
+from .runbook import code_of, command
 from .session import Note, Session
 
 
@@ -61,7 +61,7 @@ class Transition:
         except Ended as end:
             return session.finish(end)
         except (LeaseHeld, LeaseLost) as error:
-            refused = Ended("refused", str(error), command("status"))
+            refused = Ended("refused", str(error), command("status"), code=code_of(error))
             return dataclasses.replace(session.result(refused), busy=True)
         except (StoreError, CommandError) as error:
             return session.finish(self._api_failed(error))
@@ -70,9 +70,9 @@ class Transition:
         session = self._session
         if not (session.withdrawn or session.withdrawing):
             text = f"{error}" if session.changed else f"{error}. Nothing was changed"
-            return Ended("refused", text, command("status"))
+            return Ended("refused", text, command("status"), code=code_of(error))
         again = command("failover", to=session.move.target)
-        return Ended("unfinished", f"{error}. Run this again", again, api=True)
+        return Ended("unfinished", f"{error}. Run this again", again, api=True, code=code_of(error))
 
     def _begin(self) -> None:
         """Read, decide whether this is a new move or one to resume, and take the lease."""
@@ -85,9 +85,8 @@ class Transition:
             check_identity(self._pair, record)
             copies = self._ports.replicas()
             if copies.yes:
-                raise Ended(
-                    "refused", f"{copies}: a record that is copied proves nothing; remove the replicas"
-                )
+                why = f"{copies}: a record that is copied proves nothing; remove the replicas"
+                raise Ended("refused", why, command("status"), code="replicated_table")
             if record.lease is not None:
                 record = free_lease(store, record, self._ports.clock)
                 session.previous = record.active
@@ -119,7 +118,7 @@ class Transition:
         try:
             return self._pair.node(request.to).name if request.to else record.other(str(record.active))
         except PairError as error:
-            raise Ended("refused", f"to: {error}") from error
+            raise Ended("refused", f"to: {error}", command("status"), code="no_such_node") from error
 
     def _resume(self, note: Note) -> None:
         """Take up a move whose holder is gone."""
@@ -147,6 +146,7 @@ class Transition:
                     f"{target} is the active node already, but not known to be well: {said(reply)}. "
                     "Nothing was changed",
                     command("failover", to=record.other(target)),
+                    code="already_active_not_well",
                 )
             note.detail = f"{target} answers that the service runs"
         node = self._pair.node(target)
@@ -180,7 +180,7 @@ class Transition:
     def _degraded(self, left: list[str]) -> Ended:
         active = str(self._session.record.active)
         text = f"the service is up on {active}, but not yet pointed there: {', '.join(left)}. Run this again"
-        return Ended("degraded", text, command("failover", to=active))
+        return Ended("degraded", text, command("failover", to=active), code="address_pending")
 
     def _work(self) -> NoReturn:
         """The steps, from wherever the record says. Always raises Ended."""
@@ -303,12 +303,13 @@ class Transition:
         what = f"{move.target} did not start: {said(reply)}"
         if isinstance(reply, Answer) and reply.detail.get("still_stopping"):
             text = f"{move.target} is named, but its stop still drains: {reply.message}. Run this again"
-            raise Ended("unfinished", text, command("failover", to=move.target))
+            raise Ended("unfinished", text, command("failover", to=move.target), code="still_draining")
         if not (move.rollback or move.fenced or move.kind == "recovery"):
             self._turn_back(what)
             return False
         if isinstance(reply, NoAnswer) and not for_good:
-            raise Ended("unfinished", f"{what}. Run this again", command("failover", to=move.target))
+            again = command("failover", to=move.target)
+            raise Ended("unfinished", f"{what}. Run this again", again, code="start_no_answer")
         alone = move.fenced and not move.rollback and move.kind != "recovery"
         if alone and not for_good and move.tries + 1 < MAX_TRIES:
             # nothing to roll back to: the same start is sent again
@@ -379,7 +380,7 @@ class Transition:
         session, move, store = self._session, self._session.move, self._ports.store
         if move.rollback:
             text = f"{move.why}. Rolled back: {move.target} is active with epoch {session.record.epoch}"
-            end = Ended("rolled_back", text, command("status"))
+            end = Ended("rolled_back", text, command("status"), code="rolled_back")
         elif left:
             end = self._degraded(left)
         else:

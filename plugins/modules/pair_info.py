@@ -33,6 +33,16 @@ options:
       - How many of the last moves to read, with their steps and evidence, into RV(history) and RV(timeline).
     type: int
     default: 1
+  need_active:
+    description:
+      - Whether to fail when the record names nobody, or the active node itself gives no answer.
+    type: bool
+    default: false
+  remind_after:
+    description:
+      - Seconds after which a pause, or a stop on purpose, is reminded of in RV(reminders) and as a warning.
+    type: int
+    default: 28800
 seealso:
   - module: hotstandby.ops.ssm_failover
 """
@@ -110,6 +120,22 @@ timeline:
   type: list
   elements: str
   sample: ["2026-01-05 03:12:44 UTC  failover hub-a -> hub-b: MOVED, down for 7.9 s, epoch 8, active hub-b"]
+reminders:
+  description: What lasts for so long that it may have been forgotten.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+code:
+  description: What kind of message a failure is; empty when the record could be read.
+  returned: success
+  type: str
+  sample: ""
+help:
+  description: Where the runbook explains RV(code).
+  returned: success
+  type: str
+  sample: ""
 next:
   description: What to do next, an exact command where there is one.
   returned: success
@@ -128,7 +154,8 @@ from typing import Any
 
 from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure
 from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
-    PAIR_OPTION,
+    PAIR_OPTIONS,
+    addressed_by,
     aws_module,
     finish_aws,
     pair_clients,
@@ -136,25 +163,41 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
 from ansible_collections.hotstandby.ops.plugins.module_utils.history import timelines
 from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
 from ansible_collections.hotstandby.ops.plugins.module_utils.report import describe_pair
+from ansible_collections.hotstandby.ops.plugins.module_utils.runbook import told
 
 
 def main() -> None:
     module = aws_module(
         {
-            "pair": PAIR_OPTION,
+            **PAIR_OPTIONS,
             "ask_nodes": {"type": "bool", "default": True},
             "moves": {"type": "int", "default": 1},
+            "need_active": {"type": "bool", "default": False},
+            "remind_after": {"type": "int", "default": 28800},
         }
     )
 
     def work() -> Mapping[str, Any]:
         moves = module.params["moves"]
         if not 1 <= moves <= 100:
-            raise ModuleFailure(f"moves: {moves} is outside 1 to 100")
+            raise ModuleFailure(f"moves: {moves} is outside 1 to 100", code="bad_option")
         pair, clients = pair_clients(module)
-        found = describe_pair(pair, ports_for(pair, clients), module.params["ask_nodes"], moves)
+        found = describe_pair(
+            pair, ports_for(pair, clients), module.params["ask_nodes"], moves, module.params["remind_after"]
+        )
         if not found["readable"]:
-            raise ModuleFailure(f"{found['trouble']}. Next: {found['next']}", **found)
+            raise ModuleFailure(told(found["trouble"], found["code"], found["next"]), **found)
+        for text in found["reminders"]:
+            module.warn(addressed_by(module, text))
+        active = found["active"]
+        if module.params["need_active"] and (active is None or found["nodes"][active]["source"] != "answer"):
+            why = (
+                f"{active} is active and gives no answer: {found['nodes'][active]['detail']}"
+                if active
+                else "nobody is named"
+            )
+            message = told(f"{why}. Nothing was done", "active_silent", found["next"])
+            raise ModuleFailure(message, **{**found, "code": "active_silent"})
         return {"changed": False, **found, "timeline": timelines(found["history"])}
 
     finish_aws(module, work)

@@ -88,7 +88,7 @@ from typing import Any
 
 from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import operator
 from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
-    PAIR_OPTION,
+    PAIR_OPTIONS,
     aws_module,
     finish_aws,
     pair_clients,
@@ -100,7 +100,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.store import Record
 def main() -> None:
     module = aws_module(
         {
-            "pair": PAIR_OPTION,
+            **PAIR_OPTIONS,
             "state": {"type": "str", "choices": ["paused", "resumed"], "required": True},
             "reason": {"type": "str"},
             "by": {"type": "str"},

@@ -86,7 +86,7 @@ from typing import Any
 
 from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure, owner
 from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
-    PAIR_OPTION,
+    PAIR_OPTIONS,
     aws_module,
     finish_aws,
     pair_clients,
@@ -109,7 +109,7 @@ def shown(record: Record) -> dict[str, Any]:
 def main() -> None:
     module = aws_module(
         {
-            "pair": PAIR_OPTION,
+            **PAIR_OPTIONS,
             "allow_unfenced": {"type": "bool", "default": False},
             "reason": {"type": "str", "default": ""},
         }
@@ -118,7 +118,9 @@ def main() -> None:
     def work() -> Mapping[str, Any]:
         params = module.params
         if params["allow_unfenced"] and not params["reason"].strip():
-            raise ModuleFailure("reason: allow_unfenced needs one; it goes into the history")
+            raise ModuleFailure(
+                "reason: allow_unfenced needs one; it goes into the history", code="oath_needs_reason"
+            )
         pair, clients = pair_clients(module)
         given_up = params["reason"] if params["allow_unfenced"] else ""
         found = Enrolment(pair, ports_for(pair, clients), owner(), given_up, module.check_mode).run()

@@ -164,6 +164,16 @@ next:
   returned: always, once the pair is understood
   type: str
   sample: ""
+code:
+  description: What kind of message it is, when there is something to do or to know; else empty.
+  returned: always
+  type: str
+  sample: fence_unproven
+help:
+  description: Where the runbook explains RV(code).
+  returned: always
+  type: str
+  sample: docs/runbook.md#fence_unproven
 msg:
   description: One line for the operator; with the next command when one is needed.
   returned: always
@@ -176,20 +186,21 @@ from typing import Any
 
 from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure, operator, owner
 from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
-    PAIR_OPTION,
+    PAIR_OPTIONS,
     aws_module,
     finish_aws,
     pair_clients,
 )
 from ansible_collections.hotstandby.ops.plugins.module_utils.move import Request
 from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
+from ansible_collections.hotstandby.ops.plugins.module_utils.runbook import help_for, told
 from ansible_collections.hotstandby.ops.plugins.module_utils.transition import Transition
 
 
 def main() -> None:
     module = aws_module(
         {
-            "pair": PAIR_OPTION,
+            **PAIR_OPTIONS,
             "to": {"type": "str"},
             "mode": {"type": "str", "choices": ["failover", "switchover"], "default": "failover"},
             "reason": {"type": "str", "default": ""},
@@ -225,11 +236,11 @@ def main() -> None:
             "steps": [dict(step) for step in moved.steps],
             "downtime_seconds": moved.downtime_seconds,
             "next": moved.next,
+            "code": moved.code,
+            "help": help_for(moved.code),
             "diff": {"before": before, "after": after},
         }
-        message = moved.message
-        if moved.next:
-            message = f"{message.rstrip('.')}. Next: {moved.next}"
+        message = told(moved.message, moved.code, moved.next)
         if moved.failed:
             raise ModuleFailure(message, **result)
         return {**result, "msg": message}

@@ -120,7 +120,8 @@ class World:
         self.gone: dict[
             str, str
         ] = {}  # instances that were nodes once, and their state; empty: not listed any more
-        self.stop_error = ""
+        self.stop_error = self.start_error = ""
+        self.boot_takes = 40.0
         self.address_error = ""
         self.overlaps = 0
         self.events: list[tuple[float, str, str]] = []
@@ -306,6 +307,25 @@ class Ec2:
             return {"StoppingInstances": [{"CurrentState": {"Name": node.power}}]}
 
         return self._call("StopInstances", arguments, act)
+
+    def start_instances(self, **arguments: Any) -> Any:
+        world = self._world
+
+        def act() -> dict[str, Any]:
+            node = world.by_instance(arguments["InstanceIds"][0])
+            if world.start_error:
+                raise client_error(world.start_error, "StartInstances")
+            if node.power == "stopping":
+                raise client_error("IncorrectInstanceState", "StartInstances")
+            node.power = "pending"
+
+            def up() -> None:
+                node.power, node.online = "running", True
+
+            world.clock.at(world.boot_takes, up)
+            return {}
+
+        return self._call("StartInstances", arguments, act)
 
     def describe_addresses(self, **arguments: Any) -> Any:
         found = {"Addresses": [{"InstanceId": self._world.address}]}

@@ -21,6 +21,8 @@ KEYS = {"schema", "node", "root", "metadata_url", "pair"}
 class ConfigError(Exception):
     """The file cannot be used; one line that names the file and the key."""
 
+    code = "bad_config"
+
 
 @dataclass(frozen=True)
 class Config:

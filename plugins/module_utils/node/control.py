@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Optional
 
-from ..products.base import Product, ProductError, Ran, Status
+from ..products.base import Process, Product, ProductError, Ran, Status
 from .host import Host
 from .outcome import Outcome, done, failed
 
@@ -16,7 +17,17 @@ ANSWER = 10.0  # seconds a status may take within a start or a stop
 TRIES = 3  # no answer this often in a row is hung; a stop is ordered at most this often
 SETTLE = 2.0  # seconds that the product gets to obey before it is asked again
 PAUSE = 0.25
+NAMED = 5  # processes that a message names
 RESERVE = 3.0  # seconds of a stop's limit that are kept for the proof
+
+
+def named(left: list[Process]) -> str:
+    """The first processes by pid and program, for whoever has to look at them; empty for none."""
+    if not left:
+        return ""
+    words = [f"{item.pid} {os.path.basename(item.exe or (item.argv or ('?',))[0])}" for item in left[:NAMED]]
+    more = ", ..." if len(left) > NAMED else ""
+    return f" (pid {', '.join(words)}{more})"
 
 
 @dataclass(frozen=True)
@@ -44,12 +55,17 @@ class Control:
             self.host.sleep(min(1.0, third - (self.host.monotonic() - begun)))
         raise AssertionError("unreachable")
 
-    def count(self) -> Optional[int]:
-        """How many processes of the product there are; None when that cannot be told."""
+    def leftovers(self) -> Optional[list[Process]]:
+        """The product's processes; None when that cannot be told."""
         try:
-            return len(self.product.leftovers())
+            return self.product.leftovers()
         except ProductError:
             return None
+
+    def count(self) -> Optional[int]:
+        """How many processes of the product there are; None when that cannot be told."""
+        left = self.leftovers()
+        return None if left is None else len(left)
 
     def stopping(self) -> Optional[bool]:
         """Whether a stop of the product is under way; None when that cannot be told."""
@@ -70,7 +86,9 @@ class Control:
             if self._left(deadline) <= 0:
                 why = "still stopping" if under_way else "not known to have stopped stopping"
                 text = f"the product is {why}: it was not started"
-                return failed("unknown", text, already=False, still_stopping=bool(under_way))
+                return failed(
+                    "unknown", text, code="still_draining", already=False, still_stopping=bool(under_way)
+                )
             self.host.sleep(PAUSE)
         status = self.ask(min(ANSWER, self._left(deadline)))
         if status.state == "running":
@@ -81,7 +99,11 @@ class Control:
             ran = self.product.start(max(self._left(deadline), 1.0))
         except ProductError as error:
             return failed(
-                status.state, f"the start failed: {error}", already=False, seconds=self._since(begun)
+                status.state,
+                f"the start failed: {error}",
+                code="start_failed",
+                already=False,
+                seconds=self._since(begun),
             )
         status = self._until_up(ran, deadline)
         if status.state == "running":
@@ -91,6 +113,7 @@ class Control:
         return failed(
             status.state,
             f"the start failed ({how}){said}; {status.message}",
+            code="start_failed",
             already=False,
             seconds=self._since(begun),
         )
@@ -123,9 +146,9 @@ class Control:
                 trouble, rc = self._order(mode, deadline)
                 ordered, orders = self.host.monotonic(), orders + 1
             status = self.ask(min(ANSWER, self._left(deadline)))
-            left = self.count()
+            left = self.leftovers()
             under_way = self.stopping()
-            if status.state == "stopped" and left == 0 and under_way is False and self.count() == 0:
+            if status.state == "stopped" and left == [] and under_way is False and self.count() == 0:
                 proof = f"{status.message}; no process of it is left"
                 return done("stopped", "stopped", proof=proof, processes=0, still_stopping=False, rc=rc)
             doubts = doubts + 1 if status.state in ("hung", "unknown") else 0
@@ -148,7 +171,7 @@ class Control:
     @staticmethod
     def _unproven(
         status: Status,
-        left: Optional[int],
+        left: Optional[list[Process]],
         under_way: Optional[bool],
         rc: Optional[int],
         trouble: str,
@@ -157,7 +180,19 @@ class Control:
         """An answer that is no proof, and says what is missing."""
         draining = bool(under_way) or (late and status.state == "stopped")
         what = "it still stops" if draining else "it does not stop"
-        rest = "its processes cannot be counted" if left is None else f"{left} of its processes are left"
+        rest = (
+            "its processes cannot be counted"
+            if left is None
+            else f"{len(left)} of its processes are left{named(left)}"
+        )
         message = f"{what}: {status.message}; {rest}" + (f"; {trouble}" if trouble else "")
         state = "unknown" if status.state == "stopped" else status.state
-        return failed(state, message, processes=left, still_stopping=draining, rc=rc)
+        code = "still_draining" if draining else "not_stopped"
+        return failed(
+            state,
+            message,
+            code=code,
+            processes=None if left is None else len(left),
+            still_stopping=draining,
+            rc=rc,
+        )

@@ -114,10 +114,18 @@ class Guard:
         if asked.who == OATH:
             if not self.host.on_terminal():
                 return refused(
-                    Decision("no_terminal", "a start without the record takes a person at a terminal")
+                    Decision(
+                        "no_terminal",
+                        "a start without the record takes a person at a terminal: log in and type it",
+                    )
                 )
             if not reason.strip():
-                return refused(Decision("no_reason", "a start without the record needs --reason"))
+                return refused(
+                    Decision(
+                        "no_reason",
+                        "a start without the record needs --reason 'TEXT': how you know that the other node is off",
+                    )
+                )
             self.host.log(f"start without record by {self.host.user()}: {reason}")
         deadline = self.host.monotonic() + limit
         self.host.own_group()
@@ -170,7 +178,11 @@ class Guard:
     def _busy(self, limit: float) -> Decision:
         holder = self.state.holder()
         who = f"{holder.verb} (pid {holder.pid}, epoch {holder.epoch})" if holder else "another command"
-        return Decision("lock_busy", f"{who} held the lock for {limit:.0f} s")
+        look = f"ps -fp {holder.pid}" if holder else f"fuser -v {self.state.lock_path}"
+        return Decision(
+            "lock_busy",
+            f"{who} held the lock for {limit:.0f} s. Let it end, then say this again; to look at it: {look}",
+        )
 
     def _stops(self) -> bool:
         """Whether it is a stop that holds the lock: then waiting longer may help."""
@@ -208,8 +220,8 @@ class Guard:
 
     # -- stop
 
-    def stop(self, epoch: Optional[int], mode: str, limit: float, reason: str = "") -> Outcome:
-        """Stop the product and prove it. With an epoch it is a move's, without one a person's."""
+    def stop(self, epoch: Optional[int], mode: str, limit: float, reason: str = "", by: str = "") -> Outcome:
+        """Stop the product and prove it. With an epoch it is a move's, without one a person's (`by`: who that is)."""
         deadline = self.host.monotonic() + limit
         decision = rules.may_stop(epoch, self.state.recall())
         if not decision.allowed:
@@ -217,16 +229,23 @@ class Guard:
         try:
             got = self._lock_for_stop(epoch, deadline, limit)
         except StateError as error:
-            return failed("unknown", f"{error}: the lock cannot be taken", still_stopping=False)
+            return failed(
+                "unknown",
+                f"{error}: the lock cannot be taken",
+                code="state_not_written",
+                still_stopping=False,
+            )
         if isinstance(got, Outcome):
             return got
         handle = got[0]
         try:
-            return self._stop(epoch, mode, deadline, reason, handle)
+            return self._stop(epoch, mode, deadline, (by or self.host.user(), reason), handle)
         finally:
             self.state.release(handle)
 
-    def _stop(self, epoch: Optional[int], mode: str, deadline: float, reason: str, handle: Any) -> Outcome:
+    def _stop(
+        self, epoch: Optional[int], mode: str, deadline: float, why: tuple[str, str], handle: Any
+    ) -> Outcome:
         trouble = ""
         try:
             self.state.sign(handle, "stop", epoch)
@@ -237,7 +256,7 @@ class Guard:
             return self._refused(decision)
         try:
             if epoch is None:
-                self.state.hold(self.host.user(), reason)
+                self.state.hold(*why)
             else:
                 self.state.raise_floor(epoch)
         except StateError as error:
@@ -247,7 +266,8 @@ class Guard:
         if trouble and outcome.state == "stopped":
             # without the floor an older start could still pass: stopped, and no proof
             detail = {key: value for key, value in outcome.detail.items() if key not in ("message", "proof")}
-            return failed("unknown", f"it is stopped, but that cannot be made to last: {trouble}", **detail)
+            text = f"it is stopped, but that cannot be made to last: {trouble}"
+            return failed("unknown", text, code="state_not_written", **detail)
         return outcome
 
     def _lock_for_stop(

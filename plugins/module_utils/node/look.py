@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from ..products.base import ProductError, Runner, Status
 from ..record import Record
+from .control import named
 from .guard import FOLDER, Guard, read_record
 from .host import Pending
 from .outcome import Outcome, told
@@ -116,7 +117,8 @@ def look(guard: Guard, instance_id: Optional[str], limit: float, active: str = "
     found, attempts = guard.control.ask_patiently(limit)
     found = itself(guard, instance_id, found)
     eligible = eligibility(guard)
-    processes = guard.control.count()
+    found_left = guard.control.leftovers()
+    processes = None if found_left is None else len(found_left)
     left = max(1.0, limit - (host.monotonic() - begun))
     detail = {} if reading is None else _record_detail(reading, left)
     answered: Optional[str] = None
@@ -125,6 +127,8 @@ def look(guard: Guard, instance_id: Optional[str], limit: float, active: str = "
             answered = probing.get(max(0.5, limit - (host.monotonic() - begun)))
         except TimeoutError:
             answered = UNKNOWN
+    if found_left and found.state != "running":
+        detail["left"] = named(found_left).strip()
     if guard.control.stopping():
         detail["stopping"] = True
     uptime = host.uptime()

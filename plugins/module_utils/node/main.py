@@ -15,6 +15,7 @@ from typing import NoReturn, Optional
 
 from ..answer import FAILED, Answer, dump_answer
 from ..products import product_for
+from ..runbook import help_for
 from . import config as configuration
 from . import metadata, rules
 from .check import healthcheck, put_metric
@@ -34,6 +35,8 @@ REMOTE = ("look", "status", "start", "stop", "may-start")
 
 class UsageError(Exception):
     """The command line makes no sense."""
+
+    code = "usage"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
             verb.add_argument("--mode", choices=("normal", "force"))
         if name in ("start", "stop"):
             verb.add_argument("--reason", default="", metavar="TEXT", help="why, for everyone who wonders")
+        if name == "stop":
+            verb.add_argument("--by", default="", metavar="NAME", help="who stops it (default: you)")
     made["start"].add_argument(
         "--without-record",
         action="store_true",
@@ -154,7 +159,7 @@ def act(
     if action == "stop":
         if remote and epoch is None:
             return refused(Decision("no_epoch", "a stop from afar needs an epoch"))
-        return guard.stop(epoch, given.mode or pair.stop.mode, limit, reason)
+        return guard.stop(epoch, given.mode or pair.stop.mode, limit, reason, getattr(given, "by", ""))
     if getattr(given, "without_record", False):
         return guard.start(Asked(rules.OATH), limit, reason)
     who = rules.ORDER if remote or epoch is not None else rules.PERSON
@@ -184,9 +189,15 @@ def answer(
     )
 
 
-def _nobody(action: str, message: str) -> Answer:
+def _nobody(action: str, message: str, code: str) -> Answer:
     """An answer of a node that does not know who it is."""
-    return Answer("", "", "", "", action, "", None, "unknown", 0, 0, None, {"message": message})
+    detail = {"message": message, "code": code, "help": help_for(code)}
+    return Answer("", "", "", "", action, "", None, "unknown", 0, 0, None, detail)
+
+
+def _broke(message: str, code: str) -> Outcome:
+    """Nothing is known, and it is nobody's rule."""
+    return Outcome("unknown", FAILED, {"message": message, "code": code, "help": help_for(code)})
 
 
 def _one_line(error: BaseException) -> str:
@@ -198,7 +209,8 @@ def _say(text: Answer) -> None:
         sys.stdout.write(dump_answer(text) + "\n")
         sys.stdout.flush()
         if sys.stderr.isatty():
-            sys.stderr.write(f"{text.node or 'hotstandby'}: {text.state}: {text.message}\n")
+            help_text = f" (see {text.detail['help']})" if text.detail.get("help") else ""
+            sys.stderr.write(f"{text.node or 'hotstandby'}: {text.state}: {text.message}{help_text}\n")
     except OSError:
         pass  # nobody listens any more; the exit code still tells
 
@@ -217,17 +229,17 @@ def _make(
 
 def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> int:
     """Run one command; returns the exit code. Never raises."""
-    action, message = "", ""
+    action, message, code = "", "", ""
     try:
         given = parser().parse_args(argv)
         action = given.action if given.verb == "ssm" else given.verb
         config = configuration.load_config(given.config)
     except UsageError as error:
-        message = f"usage: {error}"
+        message, code = f"usage: {error}", error.code
     except ConfigError as error:
-        message = str(error)
+        message, code = str(error), error.code
     if message:
-        _say(_nobody(action, message))
+        _say(_nobody(action, message, code))
         if not sys.stderr.isatty():
             sys.stderr.write(f"hotstandby: {message}\n")
         return FAILED
@@ -243,13 +255,12 @@ def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> i
         outcome = act(guard, table, action, given, who)
         who = who or asking.get(2 * metadata.LIMIT + 1)
     except Terminated:
-        outcome = Outcome(
-            "unknown", FAILED, {"message": f"{action} was ended by a signal; nothing is known of its end"}
-        )
+        text = f"{action} was ended by a signal; nothing is known of its end: ask with status"
+        outcome = _broke(text, code="ended_by_signal")
     except TimeoutError:
-        outcome = failed("unknown", "the instance metadata did not answer in time")
+        outcome = failed("unknown", "the instance metadata did not answer in time", code="instance_unknown")
     except Exception as error:
-        outcome = Outcome("unknown", FAILED, {"message": _one_line(error)})
+        outcome = _broke(_one_line(error), code="unexpected")
     _say(answer(config, guard, action, given, outcome, who or ""))
     return outcome.code
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..answer import EXIT_CODES, FAILED, REFUSED
+from ..runbook import help_for
 from .rules import Decision
 
 
@@ -32,15 +33,16 @@ def done(state: str, message: str, **detail: Any) -> Outcome:
     return Outcome(state, 0, {"message": message, **detail})
 
 
-def failed(state: str, message: str, **detail: Any) -> Outcome:
-    """A command was allowed and did not reach what it should: 1, or 4 when the end is not known."""
-    return Outcome(
-        state, EXIT_CODES[state] if state in ("hung", "unknown") else FAILED, {"message": message, **detail}
-    )
+def failed(state: str, message: str, code: str, **detail: Any) -> Outcome:
+    """A command was allowed and did not reach what it should: 1, or 4 when the end is not known.
+
+    `code` is where the runbook explains it.
+    """
+    told_by = {"message": message, "code": code, "help": help_for(code), **detail}
+    return Outcome(state, EXIT_CODES[state] if state in ("hung", "unknown") else FAILED, told_by)
 
 
 def refused(decision: Decision, state: str = "unknown", **detail: Any) -> Outcome:
     """A rule of the guard refused."""
-    return Outcome(
-        state, REFUSED, {"message": decision.message, "refused": True, "code": decision.code, **detail}
-    )
+    told_by = {"message": decision.message, "refused": True, "code": decision.code}
+    return Outcome(state, REFUSED, {**told_by, "help": help_for(decision.code), **detail})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..record import Record
+from ..runbook import command
 from .state import Holder, Memory
 
 # refusals that may pass while a machine is still coming up
@@ -71,10 +72,15 @@ class Facts:
 def _itself(facts: Facts) -> Decision:
     if facts.instance_id is None:
         return Decision(
-            "instance_unknown", "this machine cannot tell which instance it is: nothing is started"
+            "instance_unknown",
+            "this machine cannot tell which instance it is (the instance metadata at 169.254.169.254 does not answer): nothing "
+            "is started",
         )
     if facts.memory.trouble:
-        return Decision("state_unreadable", f"{facts.memory.trouble}: nothing is started")
+        return Decision(
+            "state_unreadable",
+            f"{facts.memory.trouble}: what this node remembers cannot be read, nothing is started",
+        )
     return Decision()
 
 
@@ -93,17 +99,29 @@ def _named(asked: Asked, facts: Facts) -> Decision:
         )
     if record.active != facts.node:
         who = f"'{record.active}'" if record.active else "nobody"
-        return Decision(
-            "not_active", f"the record names {who} (epoch {record.epoch}, {record.state}), not {facts.node}"
-        )
+        text = f"the record names {who} (epoch {record.epoch}, {record.state}), not {facts.node}"
+        return Decision("not_active", f"{text}. {_way(record, facts.node)}")
     wanted = record.nodes.get(facts.node)
     if wanted != facts.instance_id:
-        return Decision("wrong_instance", f"the record means {wanted}, this is {facts.instance_id}")
+        return Decision(
+            "wrong_instance",
+            f"the record means {wanted}, this is {facts.instance_id}: a copy of a node must never run the service; a "
+            f"replacement is brought in by {command('deploy')}",
+        )
     if asked.epoch is not None and asked.epoch != record.epoch:
         return Decision(
-            "wrong_epoch", f"asked to start with epoch {asked.epoch}, the record grants {record.epoch}"
+            "wrong_epoch",
+            f"asked to start with epoch {asked.epoch}, the record grants {record.epoch}: that order is too late, nothing is to be done",
         )
     return Decision(epoch=record.epoch)
+
+
+def _way(record: Record, node: str) -> str:
+    """What a person does who wants the service here."""
+    if record.active is not None and record.move is None:
+        return f"To move it here, on the controller: {command('failover', mode='switchover', to=node)}"
+    target = record.move.target if record.move is not None else node
+    return f"On the controller: {command('failover', to=target)}"
 
 
 def _remembered(asked: Asked, facts: Facts, epoch: int) -> Decision:
@@ -111,7 +129,8 @@ def _remembered(asked: Asked, facts: Facts, epoch: int) -> Decision:
     memory = facts.memory
     if epoch <= memory.floor:
         return Decision(
-            "epoch_floor", f"epoch {epoch} was stopped here (floor {memory.floor}): a new grant is needed"
+            "epoch_floor",
+            f"epoch {epoch} was stopped here by a move (floor {memory.floor}): a new grant is needed, by {command('failover')}",
         )
     if epoch < memory.seen:
         return Decision("later_epoch_seen", f"epoch {epoch} is older than {memory.seen}, which was seen here")
@@ -137,7 +156,9 @@ def _folder(facts: Facts) -> Decision:
     if shared is None:
         return Decision()
     if shared.mounted is not True:
-        return Decision("shared_not_mounted", f"{shared.path} is not a mount point here")
+        return Decision(
+            "shared_not_mounted", f"{shared.path} is not a mount point here: mount it, then say this again"
+        )
     if shared.marker is None:
         return Decision("shared_no_marker", f"{shared.path} has no readable .hotstandby-pair: run deploy")
     if shared.marker != facts.pair:
@@ -157,7 +178,8 @@ def may_start(asked: Asked, facts: Facts) -> Decision:
         if facts.instance_id != facts.configured_id:
             return Decision(
                 "wrong_instance",
-                f"the configuration means {facts.configured_id}, this is {facts.instance_id}",
+                f"the configuration means {facts.configured_id}, this is {facts.instance_id}: a copy of a node must never run the "
+                "service",
             )
     else:
         granted = _named(asked, facts)

@@ -25,6 +25,7 @@ class Holder:
     epoch: Optional[int]
     started: int
     oath: bool = False
+    boot: str = ""  # the boot id: after a reboot pid and start ticks may be somebody else's
 
 
 def parse_holder(text: Optional[str]) -> Optional[Holder]:
@@ -39,6 +40,7 @@ def parse_holder(text: Optional[str]) -> Optional[Holder]:
             epoch=None if epoch is None else int(epoch),
             started=int(raw["started"]),
             oath=bool(raw.get("oath")),
+            boot=str(raw.get("boot", "")),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -72,7 +74,7 @@ class State:
     def sign(self, handle: Any, verb: str, epoch: Optional[int], oath: bool = False) -> None:
         """Say who holds the lock. Raises StateError."""
         me = self.host.me()
-        holder = Holder(me.pid, me.pgid, verb, epoch, me.started, oath)
+        holder = Holder(me.pid, me.pgid, verb, epoch, me.started, oath, self.host.boot_id())
         self.host.write_locked(handle, json.dumps(asdict(holder)) + "\n")
 
     def release(self, handle: Any) -> None:
@@ -90,6 +92,8 @@ class State:
         except StateError:
             return None
         if holder is None or self.host.started(holder.pid) != holder.started:
+            return None
+        if holder.boot not in ("", self.host.boot_id()):
             return None
         return holder
 
