@@ -16,6 +16,7 @@ from .move import Result
 from .notice import Notice, matter
 from .record import Heartbeat, Record
 from .report import View, moment, span
+from .runbook import command
 
 NEWS = 3600.0  # seconds for which an ended move is news
 ENDED = ("moved", "degraded", "rolled_back")

@@ -10,6 +10,7 @@ from typing import Any, Optional, Protocol, Union
 
 from ..products.base import Product
 from ..record import Heartbeat, Record, RecordMissing, SchemaMismatch, StoreError
+from ..runbook import command
 from . import rules
 from .config import Config
 from .control import Control
@@ -162,7 +163,10 @@ class Guard:
         if asked.who == OATH and outcome.state == "running":
             # the record may still name the other node, which would start when it boots
             other, name = self.config.other.name, self.config.node.name
-            warning = f"keep {other} off until the record is back and failover -e to={name} has run"
+            warning = (
+                f"keep {other} off. When the record is back and names {other}: here sudo /usr/local/bin/hotstandby stop, then on "
+                f"the controller {command('failover', to=name)}"
+            )
             outcome = replace(
                 outcome, detail={**outcome.detail, "message": f"running without the record: {warning}"}
             )

@@ -16,9 +16,8 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.runbook import addr
 ROOT = Path(__file__).resolve().parents[3]
 BOOKS = ("docs/runbook.md", "docs/runbook.ja.md")
 # whoever makes one of these must say which kind it is
-CODED = {"Ended", "EnrollError", "MaintenanceError", "failed", "_broke", "_nobody"}
+CODED = {"Ended", "EnrollError", "MaintenanceError", "failed", "_broke"}
 WELL = {"rejoined", "unchanged", "moved"}
-SAMPLES = {"broken", "lock_busy"}
 
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:
@@ -50,6 +49,8 @@ def codes() -> set[str]:
                         found.update(text_of(keyword.value))
                 if name_of(node) == "Decision" and node.args:
                     found.update(text_of(node.args[0]))
+                if name_of(node) == "told" and len(node.args) == 3:
+                    found.update(text_of(node.args[1]))
             if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == [
                 "code"
             ]:
