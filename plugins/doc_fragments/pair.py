@@ -19,6 +19,11 @@ options:
       - Its C(region) and C(endpoint_url) win over the module's options of the same name, since the nodes use them too.
     type: dict
     required: true
+"""
+
+    # how a playbook was called
+    CALLED = r"""
+options:
   called:
     description:
       - How the playbook was called, so that the next command in a message can be typed as it stands.

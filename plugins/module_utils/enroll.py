@@ -125,7 +125,8 @@ class Enrolment:
         running = [name for name, answer in answers.items() if answer.state == "running"]
         if len(running) == 2:
             raise EnrollError(
-                f"the service runs on both nodes ({' and '.join(running)}): stop it on the one that shall be the standby, there: sudo /usr/local/bin/hotstandby stop",
+                f"the service runs on both nodes ({' and '.join(running)}): stop it on the one that shall be "
+                "the standby, there: sudo /usr/local/bin/hotstandby stop",
                 code="runs_on_both",
             )
         active = running[0] if running else self.pair.nodes[0].name

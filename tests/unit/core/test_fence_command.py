@@ -221,8 +221,8 @@ def test_what_a_command_said(script: Script, text: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "answer", "detail"),
-    [("exit 0", "yes", "on"), ("exit 2", "no", "ended with 2 (off) for hub-a, which is on: wrong plug or wrong arguments"), ("echo no way >&2; exit 1", "unknown", "no way"),
-     ("exit 9", "unknown", "exit code 9")],
+    [("exit 0", "yes", "on"), ("exit 2", "no", "ended with 2 (off) for hub-a, which is on: wrong plug or wrong arguments"),
+     ("echo no way >&2; exit 1", "unknown", "no way"), ("exit 9", "unknown", "exit code 9")],
 )  # fmt: skip
 def test_whether_it_could_work(script: Script, tmp_path: Path, text: str, answer: str, detail: str) -> None:
     found = CommandFence([script(text)], 5).can_work(NODE)
