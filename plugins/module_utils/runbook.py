@@ -12,6 +12,8 @@ from typing import Any
 
 RUNBOOK = "docs/runbook.md"
 PREFIX = "ansible-playbook hotstandby.ops."
+# a command as `command` makes it, wherever it stands in a text
+COMMAND = re.compile(re.escape(PREFIX) + r"\w+(?: -e \w+=[\w-]+(?:\.[\w-]+)*)*")
 
 
 def command(playbook: str, **extra: str) -> str:
@@ -43,16 +45,14 @@ def addressed(value: Any, inventory: Sequence[str], group: str = "") -> Any:
     words = [word for source in inventory for word in ("-i", shlex.quote(source))]
     if group not in ("", "hotstandby"):
         words += ["-e", shlex.quote(f"hotstandby_group={group}")]
-    if not words:
-        return value
-    return _addressed(value, PREFIX.replace(" ", f" {' '.join(words)} ", 1))
+    return _addressed(value, "".join(f" {word}" for word in words)) if words else value
 
 
-def _addressed(value: Any, prefix: str) -> Any:
+def _addressed(value: Any, words: str) -> Any:
     if isinstance(value, str):
-        return re.sub(re.escape(PREFIX), lambda _match: prefix, value)
+        return COMMAND.sub(lambda found: found[0] + words, value)
     if isinstance(value, Mapping):
-        return {key: _addressed(item, prefix) for key, item in value.items()}
+        return {key: _addressed(item, words) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_addressed(item, prefix) for item in value]
+        return [_addressed(item, words) for item in value]
     return value

@@ -65,7 +65,7 @@ def test_a_planned_stop_lasts_until_the_planned_start(rig: Rig) -> None:
     assert kept.rc == 0 and (kept.outcome, kept.result["code"]) == ("not_confirmed", "active_held"), kept.text
     assert rig.running() == []
     told = rig.playbook("status")
-    assert told.result["next"].startswith("when the work is done: ansible-playbook -i ")
+    assert told.result["next"].startswith("when the work is done: ansible-playbook hotstandby.ops.start -i ")
     started = rig.playbook("start")
     assert started.rc == 0 and started.result["changed"] and rig.running() == ["hub-a"], started.text
     assert rig.playbook("start").result["changed"] is False

@@ -117,7 +117,15 @@ def test_next_commands_name_inventory_and_group_wherever_they_stand() -> None:
     }
     after = addressed(before, ["/etc/my hosts.yml"], "batch")
     assert after["msg"] == (
-        "run ansible-playbook -i '/etc/my hosts.yml' -e hotstandby_group=batch hotstandby.ops.failover -e to=b"
+        "run ansible-playbook hotstandby.ops.failover -e to=b -i '/etc/my hosts.yml' -e hotstandby_group=batch"
     )
     assert (after["steps"], after["epoch"]) == (before["steps"], 7)
     assert addressed(before, [], "hotstandby") == before
+
+
+def test_what_stands_after_a_command_stays_where_it_is() -> None:
+    text = "choose: 'ansible-playbook hotstandby.ops.failover -e to=hub.a'. Or ansible-playbook hotstandby.ops.status, then"
+    assert addressed([text], ["inv"]) == [
+        "choose: 'ansible-playbook hotstandby.ops.failover -e to=hub.a -i inv'. Or ansible-playbook hotstandby.ops.status -i "
+        "inv, then"
+    ]

@@ -26,6 +26,7 @@ from tests.unit.node.sim_machine import Machine
 ORDER = Asked(rules.ORDER, 7)
 PERSON, BOOT, OATH, ASK = Asked(rules.PERSON), Asked(rules.BOOT), Asked(rules.OATH), Asked(rules.ASK)
 LOCK = f"{FOLDER}/lock"
+LOOK = ". Let it end, then say this again; to look at it:"
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +70,7 @@ def test_a_start_signs_the_lock_before_it_asks_anything(asked: Asked, epoch: int
     at = "instance-id"
     task = frozen(machine, lambda guard: guard.start(asked, 60, "gone"), at)
     assert signed(machine) == {"pid": task.pid, "pgid": task.pid, "verb": "start", "epoch": epoch, "oath": oath,
-                               "started": task.pid * 10}  # fmt: skip
+                               "started": task.pid * 10, "boot": "boot-1"}  # fmt: skip
 
 
 def test_a_start_signs_the_epoch_that_it_was_granted_before_it_is_remembered() -> None:
@@ -117,8 +118,8 @@ def test_a_start_says_who_held_the_lock() -> None:
     first = frozen(machine, lambda guard: guard.start(ORDER, 60), "read-record")
     outcome = start(machine, limit=10)
     assert (outcome.state, outcome.code) == ("unknown", 5)
-    assert outcome.detail == {"message": f"start (pid {first.pid}, epoch 7) held the lock for 10 s", "refused": True,
-                              "code": "lock_busy", "still_stopping": False}  # fmt: skip
+    assert outcome.detail == {"message": f"start (pid {first.pid}, epoch 7) held the lock for 10 s{LOOK} ps -fp {first.pid}",
+                              "refused": True, "code": "lock_busy", "help": "docs/runbook.md#lock_busy", "still_stopping": False}  # fmt: skip
 
 
 def test_a_stop_says_that_it_waited_for_a_stop() -> None:
@@ -126,8 +127,8 @@ def test_a_stop_says_that_it_waited_for_a_stop() -> None:
     machine.run_product()
     first = frozen(machine, lambda guard: guard.stop(6, "normal", 60), "run hubstop -normal")
     outcome = stop(machine, limit=4)
-    assert outcome.detail == {"message": f"stop (pid {first.pid}, epoch 6) held the lock for 4 s", "refused": True,
-                              "code": "lock_busy", "still_stopping": True}  # fmt: skip
+    assert outcome.detail == {"message": f"stop (pid {first.pid}, epoch 6) held the lock for 4 s{LOOK} ps -fp {first.pid}",
+                              "refused": True, "code": "lock_busy", "help": "docs/runbook.md#lock_busy", "still_stopping": True}  # fmt: skip
     assert start(machine, limit=4).detail["still_stopping"] is True
 
 
@@ -135,7 +136,7 @@ def test_a_holder_without_a_name_is_another_command() -> None:
     machine = Machine()
     frozen(machine, lambda guard: guard.start(ORDER, 60), "sign")
     for outcome in (start(machine, limit=2), stop(machine, limit=2)):
-        assert outcome.detail["message"] == "another command held the lock for 2 s"
+        assert outcome.detail["message"] == f"another command held the lock for 2 s{LOOK} fuser -v {LOCK}"
         assert outcome.detail["still_stopping"] is False
 
 
@@ -209,7 +210,7 @@ def test_a_start_with_a_later_epoch_is_named_in_the_refusal() -> None:
     outcome = stop(machine, 7)
     assert (outcome.state, outcome.code) == ("unknown", 5)
     assert outcome.detail == {"message": "a start with epoch 8 is under way; the stop carries 7", "refused": True,
-                              "code": "later_epoch_seen"}  # fmt: skip
+                              "code": "later_epoch_seen", "help": "docs/runbook.md#later_epoch_seen"}  # fmt: skip
 
 
 # -- what is said
@@ -247,18 +248,22 @@ def test_a_start_without_the_record_says_what_it_takes_and_what_comes_next() -> 
     machine = Machine()
     machine.record = RecordUnreadable("gone")
     outcome = start(machine, OATH, reason="x")
-    assert outcome.detail["message"] == "a start without the record takes a person at a terminal"
+    assert (
+        outcome.detail["message"]
+        == "a start without the record takes a person at a terminal: log in and type it"
+    )
     machine.terminal = True
     for reason in ("", "  "):
         refusal = start(machine, OATH, reason=reason)
         assert (refusal.detail["code"], refusal.detail["message"]) == (
             "no_reason",
-            "a start without the record needs --reason",
+            "a start without the record needs --reason 'TEXT': how you know that the other node is off",
         )
     assert machine.lines == [] and LOCK not in machine.files
     outcome = start(machine, OATH, reason="dynamodb is gone")
     assert outcome.detail["message"] == (
-        "running without the record: keep hub-b off until the record is back and failover -e to=hub-a has run"
+        "running without the record: keep hub-b off. When the record is back and names hub-b: here sudo "
+        "/usr/local/bin/hotstandby stop, then on the controller ansible-playbook hotstandby.ops.failover -e to=hub-a"
     )
     assert outcome.detail["already"] is False and "seconds" in outcome.detail, "nothing else is lost"
     assert machine.lines == ["start without record by ann: dynamodb is gone", "start (oath) with epoch None"]
@@ -354,6 +359,8 @@ def test_a_state_that_cannot_be_written_is_told_with_its_file() -> None:
     assert (outcome.state, outcome.code) == ("unknown", 4)
     assert outcome.detail == {
         "message": f"{LOCK}: no space left: the lock cannot be taken",
+        "code": "state_not_written",
+        "help": "docs/runbook.md#state_not_written",
         "still_stopping": False,
     }
 
@@ -369,6 +376,7 @@ def test_a_stop_that_cannot_be_made_to_last_keeps_everything_but_the_proof(
     assert (outcome.state, outcome.code) == ("unknown", 4)
     assert outcome.detail == {
         "message": f"it is stopped, but that cannot be made to last: {FOLDER}/{name}: no space left",
+        "code": "state_not_written", "help": "docs/runbook.md#state_not_written",
         "processes": 0, "still_stopping": False, "rc": 0,
     }  # fmt: skip
 
