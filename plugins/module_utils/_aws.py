@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
@@ -13,6 +15,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ._ansible import Module, ModuleFailure, finish, one_line
 from .clients import bulk_config, client_config, explain
 from .pair import PairSpec, parse_pair
+from .ports import Ports, ports_for
+from .progress import VARIABLE, to_file
 from .runbook import addressed
 
 PAIR_OPTIONS: dict[str, Any] = {
@@ -58,6 +62,11 @@ def client_maker(
 def bulk_client(module: AnsibleAWSModule, service: str, workers: int) -> Any:
     """A client for many calls at once, with the module's own options; the caller repeats what fails."""
     return module.client(service, config=bulk_config(workers, module.params.get("endpoint_url")))
+
+
+def pair_ports(pair: PairSpec, clients: Callable[[str], Any]) -> Ports:
+    """The world of a pair, with its progress told to whoever watches this run."""
+    return dataclasses.replace(ports_for(pair, clients), progress=to_file(os.environ.get(VARIABLE)))
 
 
 def pair_clients(module: AnsibleAWSModule) -> tuple[PairSpec, Callable[[str], Any]]:

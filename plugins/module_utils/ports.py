@@ -18,6 +18,7 @@ from .health import NAMESPACE, alarm_evidence
 from .lease import Clock
 from .pair import PairSpec
 from .power import Power, power_for
+from .progress import Progress, silent
 from .record import Move
 from .redirect import Redirect, redirects_for
 from .run_command import Nodes
@@ -30,7 +31,8 @@ class Ports:
 
     `instance` tells whether an instance is off, `power` switches a node on (None: only a person can), `alarm` judges the
     pair's alarm at a time (epoch seconds), `replicas` whether the table is a global one, `metric` puts the metric of a
-    finished move, `token` makes random text. `left` are the seconds this run still has, `tell` hears of a move that begins.
+    finished move, `token` makes random text. `left` are the seconds this run still has, `tell` hears of a move that begins,
+    `progress` of each step.
     """
 
     store: RecordStore
@@ -46,6 +48,7 @@ class Ports:
     token: Callable[[], str]
     left: Callable[[], float] = lambda: float("inf")
     tell: Callable[[Move], None] = lambda move: None
+    progress: Progress = silent
 
 
 def table_replicas(client: Any, table: str) -> Evidence:

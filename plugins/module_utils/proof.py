@@ -20,6 +20,16 @@ def said(reply: Reply) -> str:
     return f"{reply.state}, {reply.message}" if isinstance(reply, Answer) else reply.why
 
 
+def cut(reply: Answer) -> str:
+    """What a forced stop cut, for the step and the history; empty for nothing."""
+    told = reply.detail.get("transfers_cut")
+    return (
+        f"; cut by force, not resent by itself: {', '.join(map(str, told))}"
+        if isinstance(told, list) and told
+        else ""
+    )
+
+
 def stopped(reply: Optional[Reply]) -> bool:
     """Whether this answer proves the stop: the guard says stopped only with proof."""
     return isinstance(reply, Answer) and reply.state == "stopped" and not reply.refused
@@ -68,7 +78,9 @@ class Proof:
             if slow and pair.stop.then == "force" and pair.stop.mode != "force":
                 reply = self._send([move.source], "force")
             if isinstance(reply, Answer) and stopped(reply):
-                note.detail = f"{move.source}: {reply.detail.get('proof') or 'answers that it is stopped'}"
+                note.detail = (
+                    f"{move.source}: {reply.detail.get('proof') or 'answers that it is stopped'}{cut(reply)}"
+                )
                 return None
             note.outcome = "doubt"
             note.detail = f"{move.source}: {said(reply)}"

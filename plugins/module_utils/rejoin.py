@@ -166,6 +166,7 @@ class Rejoin:
     def _power_on(self, name: str, record: Record, silent: NoAnswer) -> Optional[Answer]:
         """Switch the machine on and wait until its agent answers. None in check mode."""
         node, clock = self.pair.node(name), self.ports.clock
+        self.ports.progress("power_on", f"{name} to boot and to answer", self.wait)
         with self._step("power_on") as note:
             began, ordered, attempt, trouble = clock.monotonic(), False, 0, ""
             while True:

@@ -15,6 +15,7 @@ from .lease import Holder, LeaseHeld, LeaseLost
 from .move import Ended, Journal, Request, Result, in_flight
 from .pair import PairSpec
 from .ports import Ports
+from .progress import waits
 from .record import Move, Record, StoreError
 from .run_command import CommandError
 from .runbook import command
@@ -70,6 +71,9 @@ class Session:
     def step(self, name: str) -> Iterator[Note]:
         """Time a step and keep what it said, also when it ends the move."""
         note, began = Note(), self.ports.clock.monotonic()
+        move = self.record.move
+        nodes = (move.source, move.target) if move else ("", "")
+        self.ports.progress(name, *waits(name, self.pair, *nodes))
         try:
             self._must_fit(name)
             yield note

@@ -115,8 +115,8 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
     aws_module,
     finish_aws,
     pair_clients,
+    pair_ports,
 )
-from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
 from ansible_collections.hotstandby.ops.plugins.module_utils.rejoin import Rejoin
 from ansible_collections.hotstandby.ops.plugins.module_utils.runbook import help_for, told
 
@@ -129,7 +129,9 @@ def main() -> None:
         if not 1 <= params["wait"] <= 3600:
             raise ModuleFailure(f"wait: {params['wait']} is outside 1 to 3600 seconds", code="bad_option")
         pair, clients = pair_clients(module)
-        back = Rejoin(pair, ports_for(pair, clients), params["node"], params["wait"], module.check_mode).run()
+        back = Rejoin(
+            pair, pair_ports(pair, clients), params["node"], params["wait"], module.check_mode
+        ).run()
         result = {
             "changed": back.changed,
             "outcome": back.outcome,

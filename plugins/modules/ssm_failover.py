@@ -191,9 +191,9 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
     aws_module,
     finish_aws,
     pair_clients,
+    pair_ports,
 )
 from ansible_collections.hotstandby.ops.plugins.module_utils.move import Request
-from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
 from ansible_collections.hotstandby.ops.plugins.module_utils.runbook import help_for, told
 from ansible_collections.hotstandby.ops.plugins.module_utils.transition import Transition
 
@@ -224,7 +224,7 @@ def main() -> None:
             allow_unfenced=params["allow_unfenced"],
             check=module.check_mode,
         )
-        moved = Transition(pair, ports_for(pair, clients), request).run()
+        moved = Transition(pair, pair_ports(pair, clients), request).run()
         before = {"active": moved.previous}
         after = {"active": moved.active, "epoch": moved.epoch} if moved.changed else before
         result = {

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
-from ..products.base import Process, Product, ProductError, Ran, Status
+from ..products.base import Cutting, Process, Product, ProductError, Ran, Status
 from .host import Host
 from .outcome import Outcome, done, failed
 
@@ -17,6 +17,7 @@ ANSWER = 10.0  # seconds a status may take within a start or a stop
 TRIES = 3  # no answer this often in a row is hung; a stop is ordered at most this often
 SETTLE = 2.0  # seconds that the product gets to obey before it is asked again
 PAUSE = 0.25
+CUTS = 10  # transfers that an answer lists
 NAMED = 5  # processes that a message names
 RESERVE = 3.0  # seconds of a stop's limit that are kept for the proof
 
@@ -28,6 +29,12 @@ def named(left: list[Process]) -> str:
     words = [f"{item.pid} {os.path.basename(item.exe or (item.argv or ('?',))[0])}" for item in left[:NAMED]]
     more = ", ..." if len(left) > NAMED else ""
     return f" (pid {', '.join(words)}{more})"
+
+
+def bounded(cut: list[str]) -> list[str]:
+    """As many of the transfers that were cut as an answer can carry."""
+    more = [f"and {len(cut) - CUTS} more"] if len(cut) > CUTS else []
+    return [text[:80] for text in cut[:CUTS]] + more
 
 
 @dataclass(frozen=True)
@@ -137,20 +144,25 @@ class Control:
     def down(self, mode: str, deadline: float) -> Outcome:
         """Stop, even if it says stopped, and prove it: status stopped and no process left. Never "stopped" otherwise."""
         orders, doubts, rc = 0, 0, None
+        cut: list[str] = []
         trouble = ""
         ordered = self.host.monotonic()
         while True:
             under_way = self.stopping()
             due = orders == 0 or self.host.monotonic() - ordered >= SETTLE
             if due and orders < TRIES and (not under_way or (orders == 0 and mode == "force")):
-                trouble, rc = self._order(mode, deadline)
+                trouble, rc, told = self._order(mode, deadline)
+                cut += told
                 ordered, orders = self.host.monotonic(), orders + 1
             status = self.ask(min(ANSWER, self._left(deadline)))
             left = self.leftovers()
             under_way = self.stopping()
             if status.state == "stopped" and left == [] and under_way is False and self.count() == 0:
                 proof = f"{status.message}; no process of it is left"
-                return done("stopped", "stopped", proof=proof, processes=0, still_stopping=False, rc=rc)
+                found = {"transfers_cut": bounded(cut)} if cut else {}
+                return done(
+                    "stopped", "stopped", proof=proof, processes=0, still_stopping=False, rc=rc, **found
+                )
             doubts = doubts + 1 if status.state in ("hung", "unknown") else 0
             late = self._left(deadline) <= 0
             tired = orders >= TRIES and self.host.monotonic() - ordered >= SETTLE
@@ -160,13 +172,15 @@ class Control:
                 return self._unproven(status, left, under_way, rc, trouble, late)
             self.host.sleep(min(SETTLE, max(self._left(deadline), PAUSE)) if doubts else PAUSE)
 
-    def _order(self, mode: str, deadline: float) -> tuple[str, Optional[int]]:
+    def _order(self, mode: str, deadline: float) -> tuple[str, Optional[int], list[str]]:
+        """(what went wrong, exit code, transfers that were cut)."""
         limit = self._left(deadline)
         try:
             ran = self.product.stop(mode, max(limit - min(RESERVE, limit / 2), 0.5))
         except ProductError as error:
-            return str(error), None
-        return (ran.said if ran.rc else ""), ran.rc
+            return str(error), None, []
+        cut = self.product.transfers_cut(ran.output) if isinstance(self.product, Cutting) else []
+        return (ran.said if ran.rc else ""), ran.rc, cut
 
     @staticmethod
     def _unproven(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Optional, Protocol, runtime_checkable
 
 KEPT = 300  # characters of a product's output that an answer carries
 
@@ -79,6 +79,14 @@ class Runner(Protocol):
 
     def is_program(self, path: str) -> bool:
         """Whether an executable file is there."""
+
+
+@runtime_checkable
+class Cutting(Protocol):
+    """A product whose forced stop cuts work short, and says which."""
+
+    def transfers_cut(self, output: str) -> list[str]:
+        """What its stop printed of work that it cut, one text each; empty for none."""
 
 
 class Product(Protocol):

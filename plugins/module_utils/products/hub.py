@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass
 from typing import Optional
 
@@ -17,6 +18,7 @@ NO_ANSWER = {100: "timed out", 112: "could not connect", 113: "could not send", 
 BROKEN = {12: "environment", 102: "arguments", 250: "rights"}
 ODD = {116: "a fatal error", 230: "cancelled by a forced stop"}
 SHORTEST, LONGEST = 10, 60  # seconds that `-status -timeout` takes
+CUT = re.compile(r"\b650\b")  # a transfer that a forced stop ended
 WORDS = 6  # words of a command line in which an interpreter may name the product's program
 
 
@@ -88,6 +90,10 @@ class Hub:
         """Stop: normal waits for running transfers, force cuts them."""
         word = "-force" if mode == "force" else "-normal"
         return self._run("hubstop", word, limit=limit, group="left")
+
+    def transfers_cut(self, output: str) -> list[str]:
+        """The lines that tell of a transfer ended with code 650; such a transfer is not resent by itself."""
+        return [" ".join(line.split()) for line in output.splitlines() if CUT.search(line)]
 
     def _own(self) -> list[Process]:
         """Processes whose program, or a word of whose command line, lies in the product's directory."""

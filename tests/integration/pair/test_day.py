@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,18 @@ def test_the_next_command_can_be_typed_as_it_stands(rig: Rig) -> None:
     done = typed(rig, next_of(silent))
     assert done.returncode == 0 and "hub-b is active" in done.stdout, done.stdout
     assert rig.active() == "hub-b" and rig.running() == ["hub-b"]
+
+
+def test_a_forced_stop_lists_the_transfers_that_it_cut(rig: Rig) -> None:
+    knobs = Path(rig.info["nodes"]["hub-a"]["root"]) / "var/sandbox/knobs.json"
+    knobs.write_text(json.dumps({"transfer_seconds": 300, "jitter": False}))
+    rig.until(lambda: rig.on("hub-a", "status")["state"] == "running")
+    # the product reads its own settings when its manager changes; a start anew reads them at once
+    rig.on("hub-a", "stop", "--mode", "force")
+    assert rig.on("hub-a", "start")["state"] == "running"
+    answer = rig.on("hub-a", "stop", "--mode", "force", "--reason", "patch")
+    assert answer["state"] == "stopped" and "650" in " ".join(answer["detail"]["transfers_cut"]), answer
+    assert rig.on("hub-a", "start")["state"] == "running"
 
 
 def test_a_reason_that_was_cut_at_the_blank_is_refused(rig: Rig) -> None:
