@@ -40,7 +40,9 @@ class ModuleHost(RealHost):
         except ProductError as error:
             # the core names the pair's key, a module its option
             text = str(error)
-            raise ModuleFailure(text[len("product.") :] if text.startswith("product.") else text) from None
+            raise ModuleFailure(
+                text[len("product.") :] if text.startswith("product.") else text, code="check_broken"
+            ) from None
         return self.last
 
 
@@ -51,7 +53,7 @@ def hub_of(params: Mapping[str, Any]) -> tuple[Hub, ModuleHost]:
     for name in ("hubcluster", "hubstop"):
         program = os.path.join(params["exe"], name)
         if not host.is_program(program):
-            raise ModuleFailure(f"exe: {program} is not an executable file on this host")
+            raise ModuleFailure(f"exe: {program} is not an executable file on this host", code="bad_option")
     return hub, host
 
 
@@ -59,7 +61,7 @@ def ask_status(hub: Hub, host: ModuleHost, timeout: float) -> dict[str, Any]:
     """Ask the product whether it runs: {running, state, rc, stdout, seconds}. Errors: ModuleFailure."""
     status = hub.status(timeout)
     if status.rc in BROKEN:
-        raise ModuleFailure(f"{status.message}: mend exe, etc or user", rc=status.rc)
+        raise ModuleFailure(f"{status.message}: mend exe, etc or user", rc=status.rc, code="check_broken")
     ran = host.last
     return {
         "running": status.state == "running",

@@ -48,16 +48,19 @@ class Guard:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise ModuleFailure(f"{command} {words[0]}: no end within {limit} s") from None
+            raise ModuleFailure(f"{command} {words[0]}: no end within {limit} s", code="no_guard") from None
         except OSError as error:
-            raise ModuleFailure(f"command: {command} cannot be run: {error.strerror or error}") from None
+            raise ModuleFailure(
+                f"command: {command} cannot be run: {error.strerror or error}", code="no_guard"
+            ) from None
         try:
             answer = json.loads(done.stdout.strip().splitlines()[-1])
             answer["state"], answer["detail"] = str(answer["state"]), dict(answer["detail"])
         except (IndexError, KeyError, TypeError, ValueError):
             said = one_line(done.stderr or done.stdout) or "nothing"
             raise ModuleFailure(
-                f"{command} {words[0]}: ended with {done.returncode} and no answer; it says: {said}"
+                f"{command} {words[0]}: ended with {done.returncode} and no answer; it says: {said}",
+                code="no_guard",
             ) from None
         self.answer = answer
         return done.returncode, answer
@@ -87,7 +90,12 @@ class Guard:
     def _fail(self, verb: str, rc: int, answer: Mapping[str, Any]) -> NoReturn:
         word = "refused" if rc == 5 else f"failed (exit code {rc}, {answer['state']})"
         text = answer["detail"].get("message") or "no reason given"
-        raise ModuleFailure(f"{verb} {word}: {text}", state=answer["state"], answer=dict(answer))
+        raise ModuleFailure(
+            f"{verb} {word}: {text}",
+            state=answer["state"],
+            answer=dict(answer),
+            code=str(answer["detail"].get("code") or "not_stopped"),
+        )
 
 
 class Product:
@@ -125,7 +133,11 @@ class Product:
         if ran.rc != 0:
             ended = "did not end" if ran.rc is None else f"ended with {ran.rc}"
             said = f"; {ordered} {ended}" + (f" and says: {ran.said}" if ran.said else "")
-        raise ModuleFailure(f"not {goal} within {limit} s (timeout): it is {state}{rest}{said}", state=state)
+        raise ModuleFailure(
+            f"not {goal} within {limit} s (timeout): it is {state}{rest}{said}",
+            state=state,
+            code="start_failed" if goal == "running" else "not_stopped",
+        )
 
     def start(self) -> str:
         # what it starts shares our process group: make that one of our own

@@ -64,12 +64,14 @@ def _usable(found: Mapping[str, Any], table: str) -> None:
     types = {item["AttributeName"]: item["AttributeType"] for item in found["AttributeDefinitions"]}
     if keys != {"HASH": "pair", "RANGE": "item"} or types.get("pair") != "S" or types.get("item") != "S":
         raise ModuleFailure(
-            f"table '{table}' has other keys than pair and item (both strings): give another table"
+            f"table '{table}' has other keys than pair and item (both strings): give another table",
+            code="store_failed",
         )
     regions = [replica.get("RegionName", "?") for replica in found.get("Replicas") or ()]
     if regions:
         raise ModuleFailure(
-            f"table '{table}' is replicated to {', '.join(regions)}: two regions could grant at once, give a table without replicas"
+            f"table '{table}' is replicated to {', '.join(regions)}: two regions could grant at once, give a table without replicas",
+            code="store_failed",
         )
 
 
@@ -82,7 +84,8 @@ def _wait(client: Any, wanted: Wanted, sleep: Callable[[float], None], gone: boo
         if time.monotonic() >= end:
             status = found["TableStatus"] if found else "missing"
             raise ModuleFailure(
-                f"DynamoDB: table '{wanted.table}' is still {status} after {wanted.wait:.0f} s (wait_timeout)"
+                f"DynamoDB: table '{wanted.table}' is still {status} after {wanted.wait:.0f} s (wait_timeout)",
+                code="store_failed",
             )
         sleep(1.0)
 
@@ -161,7 +164,8 @@ def _remove_table(
         return done
     if wanted.protection:
         raise ModuleFailure(
-            f"table '{wanted.table}' holds the records of pairs: to remove it say deletion_protection: false as well"
+            f"table '{wanted.table}' holds the records of pairs: to remove it say deletion_protection: false as well",
+            code="bad_option",
         )
     done.actions.append(f"delete table {wanted.table}")
     if not check:
@@ -247,5 +251,6 @@ def _version_of(client: Any, text: str) -> str:
         if json.loads(found["Content"]) == json.loads(text):
             return str(version)
     raise ModuleFailure(
-        f"SSM UpdateDocument: no version of {document.NAME} has the content that SSM calls a duplicate"
+        f"SSM UpdateDocument: no version of {document.NAME} has the content that SSM calls a duplicate",
+        code="store_failed",
     )

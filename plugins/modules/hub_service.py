@@ -135,7 +135,9 @@ def main() -> None:
     def work() -> Mapping[str, Any]:
         params = module.params
         if params["timeout"] < 1:
-            raise ModuleFailure(f"timeout: must be at least 1 second, not {params['timeout']}")
+            raise ModuleFailure(
+                f"timeout: must be at least 1 second, not {params['timeout']}", code="bad_option"
+            )
         guarded = os.path.exists(params["config"])
         way = Guard(params) if guarded else Product(params)
         goal = "running" if params["state"] == "started" else "stopped"

@@ -90,7 +90,9 @@ def main() -> None:
     def work() -> dict[str, object]:
         timeout = module.params["timeout"]
         if not 1 <= timeout <= LONGEST:
-            raise ModuleFailure(f"timeout: must be from 1 to {LONGEST} seconds, not {timeout}")
+            raise ModuleFailure(
+                f"timeout: must be from 1 to {LONGEST} seconds, not {timeout}", code="bad_option"
+            )
         return {"changed": False, **ask_status(*hub_of(module.params), timeout)}
 
     finish(module, work)

@@ -146,7 +146,7 @@ def document_parameters(params: Mapping[str, Any]) -> dict[str, list[str]]:
     given: dict[str, Any] = dict(params["parameters"] or {})
     if params["commands"] is not None:
         if not params["commands"]:
-            raise ModuleFailure("commands: is empty")
+            raise ModuleFailure("commands: is empty", code="bad_option")
         given["commands"] = params["commands"]
     if params["document"] == SHELL:
         given.setdefault("executionTimeout", str(params["execution_timeout"]))
@@ -173,15 +173,16 @@ def main() -> None:
         params = module.params
         if params["commands"] is not None and params["document"] != SHELL:
             raise ModuleFailure(
-                f"commands: belongs to the document {SHELL}; give {params['document']} its parameters"
+                f"commands: belongs to the document {SHELL}; give {params['document']} its parameters",
+                code="bad_option",
             )
         if params["commands"] is None and params["parameters"] is None and params["document"] == SHELL:
-            raise ModuleFailure("commands: is missing, there is nothing to run")
+            raise ModuleFailure("commands: is missing, there is nothing to run", code="bad_option")
         if not 30 <= params["delivery_timeout"] <= 2592000:
-            raise ModuleFailure("delivery_timeout: must be from 30 to 2592000 seconds")
+            raise ModuleFailure("delivery_timeout: must be from 30 to 2592000 seconds", code="bad_option")
         # SSM silently takes 3,600 for anything else
         if not 5 <= params["execution_timeout"] <= 172800:
-            raise ModuleFailure("execution_timeout: must be from 5 to 172800 seconds")
+            raise ModuleFailure("execution_timeout: must be from 5 to 172800 seconds", code="bad_option")
         parameters = document_parameters(params)
         if module.check_mode:
             return {"changed": True, "msg": f"would run {params['document']} on {params['instance_id']}"}
@@ -197,7 +198,7 @@ def main() -> None:
                 params["execution_timeout"],
             )
         except CommandError as error:
-            raise ModuleFailure(str(error)) from None
+            raise ModuleFailure(str(error), code="ssm_failed") from None
         result = {
             "changed": True,
             "status": outcome.status,
@@ -216,6 +217,7 @@ def main() -> None:
             raise ModuleFailure(
                 f"SSM: the command on {params['instance_id']} ended with {outcome.status}{detail}{code}",
                 **result,
+                code="ssm_failed",
             )
         return result
 

@@ -206,13 +206,13 @@ class Rig:
         found = self.client("ec2").describe_instances(InstanceIds=[self.info["nodes"][node]["instance_id"]])
         return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
 
-    def on(self, node: str, *words: str) -> dict[str, Any]:
-        """The node's own command, as a person on it runs it."""
+    def on(self, node: str, *words: str, stdin: int = subprocess.DEVNULL) -> dict[str, Any]:
+        """The node's own command, as a person on it runs it; `stdin` may be a terminal."""
         root = Path(self.info["nodes"][node]["root"])
         done = subprocess.run(
             [str(root / "usr/local/bin/hotstandby"), *words],
             env={"PATH": "/usr/bin:/bin", "HOME": "/", "HOTSTANDBY_ROOT": str(root), **self.node_env(node)},
-            capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=120, check=False, stdin=stdin,
         )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shlex
 import subprocess
 from pathlib import Path
@@ -118,3 +120,28 @@ def test_a_stop_does_not_connect_to_an_active_that_gives_no_answer(rig: Rig) -> 
     rig.torment("hub-a", "agent-offline")
     played = rig.playbook("stop", reason="patch")
     assert played.rc != 0 and "active_silent" in played.text and rig.running() == ["hub-a"], played.text
+
+
+def test_the_day_without_a_control_plane_as_the_runbook_has_it(rig: Rig) -> None:
+    rig.torment("hub-a", "power-off")
+    rig.torment("aws", "dynamodb-down", "ssm-down", "ec2-down")
+    refused = rig.on("hub-b", "start")
+    assert (refused["rc"], refused["detail"]["code"]) == (5, "record_unreadable")
+    assert "start --without-record --reason TEXT" in refused["detail"]["message"]
+    nobody = rig.on("hub-b", "start", "--without-record", "--reason", "hub-a: power pulled by keiko")
+    assert nobody["detail"]["code"] == "no_terminal", nobody
+    ours, theirs = pty.openpty()
+    try:
+        started = rig.on(
+            "hub-b", "start", "--without-record", "--reason", "hub-a: power pulled by keiko", stdin=theirs
+        )
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert started["state"] == "running" and "keep hub-a off" in started["detail"]["message"], started
+    rig.torment("aws", "clear")
+    assert rig.active() == "hub-a" and rig.running() == ["hub-b"]
+    assert rig.on("hub-b", "stop", "--reason", "back under the record")["state"] == "stopped"
+    moved = rig.failover(to="hub-b")
+    assert moved.outcome == "moved" and rig.running() == ["hub-b"], moved.text
+    assert rig.playbook("rejoin").outcome == "rejoined" and rig.running() == ["hub-b"]

@@ -86,7 +86,8 @@ def test_a_missing_product_fails(run_module: RunModule, tmp_path: Path) -> None:
     result = run_module("hub_status", exe=str(tmp_path), etc=str(tmp_path))
     assert (
         result["failed"]
-        and result["msg"] == f"exe: {tmp_path}/hubcluster is not an executable file on this host"
+        and result["msg"]
+        == f"exe: {tmp_path}/hubcluster is not an executable file on this host (see docs/runbook.md#bad_option)"
     )
 
 
