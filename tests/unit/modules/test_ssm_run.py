@@ -75,7 +75,8 @@ def test_a_bad_end_fails_with_all_that_is_known(
 def test_an_error_of_ssm_is_one_line(run_module: RunModule, ended: Callable[..., list[Any]]) -> None:
     ended(error="SSM SendCommand: not for you")
     result = run_module("ssm_run", commands=["true"], **GIVEN)
-    assert result["msg"] == "SSM SendCommand: not for you (see docs/runbook.md#ssm_failed)"
+    # ansible masks a letter of the reference, since this test's secret is one letter
+    assert result["msg"].startswith("SSM SendCommand: not for you") and result["code"] == "ssm_failed"
 
 
 @pytest.mark.parametrize(
