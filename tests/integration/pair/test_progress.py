@@ -49,5 +49,6 @@ def test_a_terminal_is_shown_what_is_waited_for_and_a_log_is_not(rig: Rig) -> No
     assert "... stop: waiting for hub-a to stop the service, with proof, at most" in text, text
     assert "... stop: still waiting for hub-a" in text and "... verify: waiting for hub-b" in text
     assert list(Path(rig.state).glob("hotstandby-progress-*")) == []
+    rig.torment("hub-a", "clear")
     quiet = rig.playbook("switchback", env=ENABLED)
     assert quiet.outcome == "moved" and "waiting for" not in quiet.text
