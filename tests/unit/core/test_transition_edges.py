@@ -121,7 +121,9 @@ def test_a_live_holder_is_named_and_status_is_next() -> None:
     world.clock.at(10, lambda: store.update(holder, lease=store.new_lease("akira@other/1", 30)))
     result = world.run()
     assert (result.outcome, result.failed, result.changed, result.next) == ("refused", True, False, STATUS)
-    assert result.message.startswith("another run holds the pair and is at work: akira@other/1. Let it finish")
+    assert result.message.startswith(
+        "another run holds the pair and is at work: akira@other/1. Let it finish"
+    )
     assert result.code == "lease_held"
     assert world.record().lease is not None, "it is not let go for its holder"
     assert (result.active, result.previous, result.epoch) == ("hub-a", "hub-a", 7)
@@ -184,7 +186,10 @@ def test_another_move_than_the_unfinished_one_is_refused() -> None:
     world.run(assume_down=True)
     result = world.run(to="hub-a")
     assert (result.outcome, result.next) == ("refused", f"{AGAIN}hub-b")
-    assert result.message == "a failover from hub-a to hub-b is unfinished: finish it first, then move on. Nothing was changed"
+    assert (
+        result.message
+        == "a failover from hub-a to hub-b is unfinished: finish it first, then move on. Nothing was changed"
+    )
     assert result.changed is False and [step[1] for step in told(result)][-1] == "refused"
 
 
