@@ -347,6 +347,12 @@ def test_an_output_that_cannot_be_fetched_whole_is_no_answer_and_no_error() -> N
     assert isinstance(found, NoAnswer) and found.reached and found.why.startswith("SSM says Success: ")
 
 
+def test_an_answer_to_another_question_is_no_answer() -> None:
+    asked, _ssm, _clock = nodes(steady(a=invocation("Success", answer(action="stop"))))
+    assert isinstance(asked.ask("look", ["hub-a"], wait=20, keep=lambda: None)["hub-a"], NoAnswer)
+    assert isinstance(asked.ask("stop", ["hub-a"], wait=20, keep=lambda: None)["hub-a"], Answer)
+
+
 def test_late_asks_once_and_waits_for_nothing() -> None:
     asked, ssm, clock = nodes(steady(a=OK_A))
     found = asked.late("c-1", "look", "hub-a")

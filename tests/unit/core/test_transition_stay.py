@@ -105,3 +105,25 @@ def test_a_move_whose_address_stays_behind_is_degraded() -> None:
     assert (result.outcome, result.message, result.next) == ("degraded", text, f"{AGAIN}hub-b")
     assert result.pending == world.record().pending == (ADDRESS,)
     assert [point["Dimensions"][1]["Value"] for point in world.cloudwatch.put] == ["degraded"]
+
+
+def test_a_healthy_active_is_paid_what_is_pending_and_nothing_else_is_touched() -> None:
+    world = World(redirect=TWO).steady()
+    store = world.ports().store
+    store.update(store.read(), pending=(OTHER,))
+    world.network.calls.clear()
+    result = world.run()
+    assert (result.outcome, result.changed, world.record().pending) == ("moved", True, ())
+    described = [
+        call[2]["AllocationIds"][0] for call in world.network.calls if call[1] == "DescribeAddresses"
+    ]
+    assert described == ["eipalloc-1123456789abcdef0"]
+
+
+def test_only_who_meets_another_run_is_told_that_the_pair_is_busy() -> None:
+    world = World().steady()
+    assert world.run(to="hub-a").busy is False
+    store = world.ports().store
+    holder = store.update(store.read(), lease=store.new_lease("akira@other/1", 30))
+    world.clock.at(10, lambda: store.update(holder, lease=store.new_lease("akira@other/1", 30)))
+    assert world.run(to="hub-a").busy is True

@@ -277,3 +277,8 @@ def test_an_api_that_fails_after_the_withdrawal_is_unfinished() -> None:
     assert result.message.startswith("SSM SendCommand: ") and result.message.endswith(". Run this again")
     move = world.record().move
     assert move is not None and (move.step, move.resumes) == ("stop", 0)
+    world.network.hook = lambda _service, _operation, _done: None
+    world.network.down.clear()
+    plan = world.run(check=True)
+    assert [step["name"] for step in plan.steps if step["outcome"] == "planned"] == [
+        "stop", "promote", "start", "verify", "redirect", "settle"]  # fmt: skip
