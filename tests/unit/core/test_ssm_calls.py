@@ -353,6 +353,12 @@ def test_an_answer_to_another_question_is_no_answer() -> None:
     assert isinstance(asked.ask("stop", ["hub-a"], wait=20, keep=lambda: None)["hub-a"], Answer)
 
 
+def test_who_gives_up_before_anything_is_listed_has_no_answer_in_time() -> None:
+    asked, ssm, _clock = nodes(steady())
+    replies = asked.ask("look", ["hub-a"], wait=20, keep=lambda: None, give_up=lambda _waited, _replies: True)
+    assert replies == {"hub-a": NoAnswer("no answer in time", reached=False)} and len(ssm.polled) == 1
+
+
 def test_late_asks_once_and_waits_for_nothing() -> None:
     asked, ssm, clock = nodes(steady(a=OK_A))
     found = asked.late("c-1", "look", "hub-a")
