@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 
 import pytest
 
 from tests.simulation.det import plan
 
-SCHEDULES, PARTS = 5_000, 10
+SCHEDULES, PARTS = 20_000, 10
+FUNCTION = 600
 
 
 class Part:
@@ -42,3 +44,14 @@ class Part:
 
 for _number in range(PARTS):
     globals()[f"TestPart{_number}"] = type(f"TestPart{_number}", (Part,), {"number": _number})
+
+
+class TestFunction:
+    """The same with the Lambda function itself as automation: alarms, duplicates, its time limit, and its own ticks."""
+
+    def test_no_rule_is_broken(self) -> None:
+        for seed in range(FUNCTION):
+            item = replace(plan.drawn(seed), function=True)
+            if plan.run(item).broken:
+                pytest.fail(plan.explain(item), pytrace=False)
+        gc.collect()

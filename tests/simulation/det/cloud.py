@@ -132,6 +132,19 @@ class SsmClient:
             lambda: {"Command": {"CommandId": self.world.ssm.send(self.proc, arguments)}}, about,
         )  # fmt: skip
 
+    def describe_instance_information(self, **_arguments: Any) -> Any:
+        def act() -> dict[str, Any]:
+            now = self.world.now
+            found = []
+            for item in self.world.machines.values():
+                lost = item.deaf_since is not None and now - item.deaf_since > UNLISTED
+                found.append(
+                    {"InstanceId": item.instance_id, "PingStatus": "ConnectionLost" if lost else "Online"}
+                )
+            return {"InstanceInformationList": found}
+
+        return self.world.network.call(self.proc, "ssm", "DescribeInstanceInformation", act)
+
     def list_command_invocations(self, **arguments: Any) -> Any:
         def act() -> dict[str, Any]:
             found = [

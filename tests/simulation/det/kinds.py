@@ -18,6 +18,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.move import Request
 from ansible_collections.hotstandby.ops.plugins.module_utils.record import StoreError
 from ansible_collections.hotstandby.ops.plugins.module_utils.store import RecordStore
 
+from tests.simulation.det.function import alarm_event, function
 from tests.simulation.det.machine import Machine
 from tests.simulation.det.scheduler import Proc
 from tests.simulation.det.world import World
@@ -267,7 +268,11 @@ def automation(world: World, step: Step) -> Undo:
     asked = Request("failover", None, "alarm", "automation", automation=True)
     if step.value < 0.2:
         happen(world, Step(step.at + 1, "automation", step.node, value=0.5))
-    return request(world, "lambda", asked, 10 + 80 * step.value if step.value < 0.6 else None)
+    limit = 10 + 80 * step.value if step.value < 0.6 else None
+    if world.through_function:
+        function(world, f"lambda{next(world.controllers)}", alarm_event(step.at), limit or 900.0)
+        return None
+    return request(world, "lambda", asked, limit)
 
 
 @kind("unplugged", "act", weight=1)

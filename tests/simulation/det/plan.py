@@ -47,6 +47,7 @@ class Plan:
     checks: bool = True  # whether cron runs the health checks
     span: float = SPAN
     active: str = "hub-a"
+    function: bool = False  # automation is the Lambda function itself
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}, pair '{self.variant}'", *map(str, self.steps), *map(str, self.hits)]
@@ -144,6 +145,7 @@ def run(
     world.faults_at = {(hit.proc, hit.call): (hit.kind, hit.seconds) for hit in plan.hits}
     world.takers = {hit.proc for hit in plan.hits if hit.kind == "yield"}
     world.watching = watching
+    world.through_function = plan.function
     verdict = Verdict(plan, world.rules.broken)
     with world.running():
         if plan.checks:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hotstandby.ops.plugins.module_utils.move import Request
 
+from tests.simulation.det.function import function, tick_event
 from tests.simulation.det.rules import EXIT, TWO
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def recover(world: World, verdict: Any) -> None:
             verdict.back = world.now - begun
             break
         asked = Request("failover", None, "reconciler", "automation", automation=True)
-        proc = world.controller(f"reconciler{rounds}", asked)
+        if world.through_function:
+            proc = function(world, f"reconciler{rounds}", tick_event(rounds), 900.0)
+        else:
+            proc = world.controller(f"reconciler{rounds}", asked)
         rounds += 1
         ends = world.now + ROUND
         world.run(ends, lambda proc=proc: proc.done and steady(world))
@@ -81,7 +85,15 @@ def recover(world: World, verdict: Any) -> None:
 
 def help_out(world: World, verdict: Any) -> None:
     """The operator does what the last run, or the node, says."""
-    last = next(result for _proc, request, result in reversed(world.results) if request.automation)
+    if world.through_function and world.state == "broken":
+        # the function leaves that to people; `status` says what to type
+        verdict.helped = "failover -e to=hub-a"
+        world.controller("operator", Request("failover", "hub-a", "as told", "keiko"))
+        return
+    told = [result for _proc, request, result in world.results if request.automation]
+    if not told:
+        return
+    last = told[-1]
     if "stopped on purpose" in last.message and world.active is not None:
         verdict.helped = f"hotstandby start on {world.active}"
         world.machines[world.active].local("start", person="ann")

@@ -125,7 +125,14 @@ class Rules:
         candid = self.world.candid(machine, began - 1.0)
         if serves and candid:
             self.fail(HEALTHY, f"{by} withdrew {node}, which served and answered all the while")
-        if candid and machine.remembers("held") and machine.held_since < began and not machine.runs:
+        # an instance that is off cannot say that it was stopped on purpose: then EC2's word is all there is
+        if (
+            candid
+            and not machine.deaf
+            and machine.remembers("held")
+            and machine.held_since < began
+            and not machine.runs
+        ):
             self.fail(KEPT, f"{by} moved the service from {node}, where a person stopped it")
         if serves and self._beats(node, began):
             self.fail(HEALTHY, f"{by} withdrew {node}, which served, and whose heartbeat said so")

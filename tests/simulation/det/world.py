@@ -131,6 +131,7 @@ class World(Scheduler):
         self.undo: list[Callable[[], None]] = []
         self.faults_at: dict[tuple[str, int], tuple[str, float]] = {}
         self.watching: Callable[[Proc, str], None] | None = None
+        self.through_function = False  # automation is the Lambda function itself, not a bare transition
         self.alarmed = True  # an alarm on the metric exists
         self.ec2_stale = 0.0
         self.ec2_refuses = ""
