@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration mutation soak exhaustive hunt zipapp clean
+.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration hosts soak-hosts mutation soak exhaustive hunt zipapp clean
 
 PY := .venv/bin/python
 
@@ -15,6 +15,7 @@ help:
 	@echo 'make soak     SCHEDULES=1000000 [SEED=..] [JOBS=..]: random schedules of the simulation; goes on where it was stopped'
 	@echo 'make exhaustive  every fault and every pair of faults at every call of every kind of move'
 	@echo 'make hunt     plants every fault of tests/simulation/planted and tells how each was caught'
+	@echo 'make hosts    the pair and the roles on two systemd hosts (podman, root)'
 	@echo 'make zipapp   build/hotstandby.pyz, the command of the nodes'
 
 setup:
@@ -29,13 +30,17 @@ demo: setup
 test: setup-dev
 	@$(PY) hack/checks/run.py
 
-lint sanity importer unit integration: setup-dev
+lint sanity importer unit integration hosts: setup-dev
 	@$(PY) hack/checks/run.py $@
 
 # not part of CI; MODULES='record node.guard' asks only these again, FLAGS=--fresh forgets earlier runs, --report runs nothing
 mutation: setup-dev
 	@$(PY) -m pip install -q --disable-pip-version-check -r requirements-mutation.txt -c constraints.txt
 	@$(PY) hack/checks/mutation.py $(FLAGS) $(MODULES)
+
+# 20 rounds of random kill, freeze, network cut and power loss on real hosts; HOTSTANDBY_SEED repeats a run
+soak-hosts: setup-dev
+	@HOTSTANDBY_ROUNDS=20 $(PY) hack/checks/hosts.py --no-molecule -k torment
 
 mypy: setup
 	@$(PY) hack/checks/run.py mypy

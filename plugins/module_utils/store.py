@@ -238,6 +238,28 @@ class RecordStore:
             raise Conflict(f"the record of pair '{self.pair}' was changed by {who}")
         raise RecordUnreadable(self._why(error, "UpdateItem")) from error
 
+    def forget(self, record: Record, nodes: Sequence[str]) -> None:
+        """Delete a record that nobody holds and these nodes' heartbeats; the history stays. Raises Conflict, RecordUnreadable."""
+        try:
+            self._call(
+                "delete_item",
+                Key=self._key("record"),
+                ConditionExpression="#epoch = :epoch AND #state = :state AND "
+                "(attribute_not_exists(#lease) OR attribute_type(#lease, :nulltype))",
+                ExpressionAttributeNames={"#epoch": "epoch", "#state": "state", "#lease": "lease"},
+                ExpressionAttributeValues=to_item(
+                    {":epoch": record.epoch, ":state": record.state, ":nulltype": "NULL"}
+                ),
+            )
+            for item in [*(HEARTBEAT + node for node in nodes), AUTOMATION]:
+                self._call("delete_item", Key=self._key(item))
+        except Exception as error:
+            if error_code(error) == "ConditionalCheckFailedException":
+                raise Conflict(
+                    f"the record of pair '{self.pair}' is held or was changed: run this again"
+                ) from error
+            raise RecordUnreadable(self._why(error, "DeleteItem")) from error
+
     # -- heartbeats and history
 
     def heartbeat(self, node: str) -> Optional[Heartbeat]:

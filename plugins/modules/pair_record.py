@@ -14,6 +14,7 @@ description:
     and not restarted.
   - Replaces the instance of the node that is not active, and mends a record that was restored from a backup.
   - Refuses when the service runs on both nodes, when a node does not answer, or when a node belongs to another pair.
+  - With O(state=absent) the record goes, for the day on which the pair is given up. Its history stays in the table.
   - Never starts or stops the service.
 author:
   - hotstandby.ops contributors (@hotstandby)
@@ -35,6 +36,14 @@ attributes:
   idempotent:
     support: full
 options:
+  state:
+    description:
+      - V(present) makes or mends the record.
+      - V(absent) deletes it, in steady state only and not while somebody moves the service. The nodes' guards start nothing
+        without a record, so remove the node command first.
+    type: str
+    choices: [present, absent]
+    default: present
   allow_unfenced:
     description:
       - Give up an instance that is being replaced although nothing proves it stopped, because EC2 no longer lists it.
@@ -61,17 +70,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 outcome:
-  description: V(created), V(mended) (it was restored from a backup), V(replaced) (a node has a new instance) or V(unchanged).
+  description: V(created), V(mended) (it was restored from a backup), V(replaced) (a node has a new instance),
+    V(removed) or V(unchanged).
   returned: success
   type: str
   sample: created
 active:
-  description: The node that may run the service. When it runs on neither, the first node.
+  description: The node that may run the service; none when there is no record. When it runs on neither, the first node.
   returned: success
   type: str
   sample: hub-a
 epoch:
-  description: The epoch of the record.
+  description: The epoch of the record; none when there is no record.
   returned: success
   type: int
   sample: 1
@@ -93,8 +103,10 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
     pair_clients,
 )
 from ansible_collections.hotstandby.ops.plugins.module_utils.enroll import Enrolment
+from ansible_collections.hotstandby.ops.plugins.module_utils.pair import PairSpec
 from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
-from ansible_collections.hotstandby.ops.plugins.module_utils.record import Record
+from ansible_collections.hotstandby.ops.plugins.module_utils.record import Record, RecordMissing
+from ansible_collections.hotstandby.ops.plugins.module_utils.store import RecordStore
 
 
 def shown(record: Record) -> dict[str, Any]:
@@ -107,10 +119,36 @@ def shown(record: Record) -> dict[str, Any]:
     }
 
 
+def removed(pair: PairSpec, clients: Any, check: bool) -> Mapping[str, Any]:
+    """Delete the record; the module's result."""
+    store = RecordStore(clients("dynamodb"), pair.table, pair.name)
+    nobody = {"active": None, "epoch": None}
+    try:
+        record = store.read()
+    except RecordMissing:
+        return {"changed": False, "outcome": "unchanged", "msg": f"{pair.name} has no record", **nobody}
+    if record.state != "steady":
+        raise ModuleFailure(
+            f"the pair is {record.state}: finish that first (ansible-playbook hotstandby.ops.failover -e to="
+            f"{record.active or pair.nodes[0].name}), then remove it",
+            code="broken" if record.state == "broken" else "move_unfinished",
+        )
+    if not check:
+        store.forget(record, [node.name for node in pair.nodes])
+    return {
+        "changed": True,
+        "outcome": "removed",
+        "msg": f"{pair.name} has no record any more; the service stays as it is on {record.active}",
+        "diff": {"before": shown(record), "after": {}},
+        **nobody,
+    }
+
+
 def main() -> None:
     module = aws_module(
         {
             **PAIR_OPTIONS,
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "allow_unfenced": {"type": "bool", "default": False},
             "reason": {"type": "str", "default": ""},
         }
@@ -123,6 +161,8 @@ def main() -> None:
                 "reason: allow_unfenced needs one; it goes into the history", code="oath_needs_reason"
             )
         pair, clients = pair_clients(module)
+        if params["state"] == "absent":
+            return removed(pair, clients, module.check_mode)
         given_up = params["reason"] if params["allow_unfenced"] else ""
         found = Enrolment(pair, ports_for(pair, clients), owner(), given_up, module.check_mode).run()
         return {

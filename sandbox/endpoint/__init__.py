@@ -28,7 +28,7 @@ Control = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Endpoint:
-    """One AWS on a loopback port; `latency` in seconds is added to each AWS call. One at a time in a process,
+    """One AWS on a port of `host` (loopback, unless real hosts are to reach it); `latency` in seconds is added to each AWS call. One at a time in a process,
     since moto keeps its state in modules: `start` begins with an empty AWS.
 
     `control` maps a path to what answers POST /_sandbox/<path>. `stop_seconds` is the time in `stopping` after the
@@ -39,7 +39,8 @@ class Endpoint:
     and If-Match on writes, as older stores do. `unimplemented` lists what was answered with 501.
     """
 
-    def __init__(self, port: int = 0, latency: float = 0.0) -> None:
+    def __init__(self, port: int = 0, latency: float = 0.0, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.latency = latency
         self.keys: dict[str, Caller] = {}
         self.faults = Faults()
@@ -58,7 +59,7 @@ class Endpoint:
         self.functions = Functions(self)
         self.ticker = Ticker(self)
         self._metadata: dict[str, MetadataServer] = {}
-        self._server = Server(Front(self), port)
+        self._server = Server(Front(self), port, host=host)
 
     @property
     def calls(self) -> list[Call]:
@@ -67,13 +68,13 @@ class Endpoint:
 
     @property
     def port(self) -> int:
-        """The loopback port."""
+        """The port."""
         return self._server.port
 
     @property
     def url(self) -> str:
         """For endpoint_url."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Serve from now on. The services are made ready meanwhile; a first call may wait for that."""
@@ -101,7 +102,7 @@ class Endpoint:
     def add_metadata(self, instance_id: str, access_key: str, secret: str, region: str) -> str:
         """Instance metadata on a port of its own, with these credentials; returns its address."""
         self.remove_metadata(instance_id)
-        server = MetadataServer(Identity(instance_id, access_key, secret, region, f"{region}a"))
+        server = MetadataServer(Identity(instance_id, access_key, secret, region, f"{region}a"), self.host)
         self._metadata[instance_id] = server
         return server.url
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small threaded HTTP/1.1 server on loopback: connections are kept alive, an answer may be withheld."""
+"""A small threaded HTTP/1.1 server: connections are kept alive, an answer may be withheld."""
 
 from __future__ import annotations
 
@@ -158,17 +158,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `app` on 127.0.0.1. `port` 0 takes a free one."""
+    """Serves `app` on `host`. `port` 0 takes a free one."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, app: App, port: int = 0, name: str = "endpoint") -> None:
+    def __init__(self, app: App, port: int = 0, name: str = "endpoint", host: str = "127.0.0.1") -> None:
         self.app = app
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((host, port), _Handler)
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.1}, name=name, daemon=True
         )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Instance metadata, version 2 only: one loopback port for each instance."""
+"""Instance metadata, version 2 only: one port for each instance."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Identity:
 class MetadataServer:
     """Answers for one instance. A token is asked for with PUT and needed for every GET."""
 
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
+    def __init__(self, identity: Identity, host: str = "127.0.0.1") -> None:
+        self.identity, self.host = identity, host
         self._tokens: dict[str, float] = {}
-        self._server = Server(self._answer, name=f"metadata-{identity.instance_id}")
+        self._server = Server(self._answer, name=f"metadata-{identity.instance_id}", host=host)
         self._server.start()
 
     @property
     def url(self) -> str:
         """Without a slash at its end."""
-        return f"http://127.0.0.1:{self._server.port}"
+        return f"http://{self.host}:{self._server.port}"
 
     def stop(self) -> None:
         """Answer no more."""

@@ -136,7 +136,8 @@ class Agent:
         return {
             "PATH": "/usr/bin:/bin",
             "HOME": os.path.join(self.root, "root"),
-            "HOTSTANDBY_ROOT": self.root,
+            # a machine of its own has no root to be told
+            **({} if self.root == "/" else {"HOTSTANDBY_ROOT": self.root}),
             "SANDBOX_NODE": str(self.config["node"]),
             **env,
         }

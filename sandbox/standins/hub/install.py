@@ -22,8 +22,9 @@ sys.exit({command}(sys.argv[1:]))
 """
 
 
-def install(root: Path, node: str, state: Path, journal: Path) -> Path:
-    """Install into the node whose files are below `root`; returns the product's executable directory."""
+def install(root: Path, node: str, state: Path, journal: Path, python: str = sys.executable) -> Path:
+    """Install into the node whose files are below `root`; returns the product's executable directory. `journal` and
+    `python` are paths as the node sees them."""
     exe = root / "opt" / "hub" / "bin"
     exe.mkdir(parents=True, exist_ok=True)
     library = Path(__file__).resolve().parents[1]
@@ -35,7 +36,7 @@ def install(root: Path, node: str, state: Path, journal: Path) -> Path:
     )
     for command, module in COMMANDS.items():
         path = exe / command
-        path.write_text(FRONT.format(python=sys.executable, module=module, command=command))
+        path.write_text(FRONT.format(python=python, module=module, command=command))
         path.chmod(0o755)
     about = root / "var" / "sandbox" / "node.json"
     about.parent.mkdir(parents=True, exist_ok=True)

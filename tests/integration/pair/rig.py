@@ -60,6 +60,9 @@ class Run:
 class Rig:
     """One sandbox, reset for each test."""
 
+    module = "sandbox"
+    patience = 240  # seconds that its command line may take
+
     def __init__(self, state: Path, *options: str) -> None:
         self.state = state
         self.info: dict[str, Any] = self._sandbox("up", *options)
@@ -70,10 +73,10 @@ class Rig:
 
     def _sandbox(self, *words: str) -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, "-m", "sandbox", *words, "--state", str(self.state)],
-            cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+            [sys.executable, "-m", self.module, *words, "--state", str(self.state)],
+            cwd=ROOT, capture_output=True, text=True, timeout=self.patience, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"sandbox {' '.join(words)}: {done.stderr[-3000:]}"
+        assert done.returncode == 0, f"{self.module} {' '.join(words)}: {done.stderr[-3000:]}"
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 

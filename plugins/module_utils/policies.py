@@ -1,0 +1,148 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each party of a pair may do in AWS, as data, and the IAM policy document that says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import document
+from .checks import PairError
+from .pair import PairSpec
+
+NAMESPACE = "HotStandby"
+PARTIES = ("controller", "viewer", "deployer", "node", "function")
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Actions on the same resources. `on`: table, document, commands, instances, address, logs, anything.
+
+    `needs` is what the pair must have for it: "" (always), ec2_stop, or elastic_ip. `condition`: "", pair (items of this
+    pair only) or namespace (our metrics only).
+    """
+
+    sid: str
+    actions: tuple[str, ...]
+    on: str
+    condition: str = ""
+    needs: str = ""
+
+
+LOOK = (
+    Grant("ReadRecord", ("dynamodb:GetItem", "dynamodb:Query"), "table", "pair"),
+    Grant("AskNodes", ("ssm:SendCommand",), "commands"),
+    Grant("HearNodes", ("ssm:ListCommandInvocations", "ssm:GetCommandInvocation"), "anything"),
+)
+MOVE = (
+    *LOOK,
+    Grant("WriteRecord", ("dynamodb:PutItem", "dynamodb:UpdateItem"), "table", "pair"),
+    Grant("KnowTable", ("dynamodb:DescribeTable",), "table"),
+    Grant("EndCommands", ("ssm:CancelCommand", "ssm:DescribeInstanceInformation"), "anything"),
+    Grant("Fence", ("ec2:StopInstances",), "instances", needs="ec2_stop"),
+    Grant("KnowInstances", ("ec2:DescribeInstances", "ec2:DescribeInstanceAttribute"), "anything"),
+    Grant("KnowAddress", ("ec2:DescribeAddresses",), "anything", needs="elastic_ip"),
+    Grant("MoveAddress", ("ec2:AssociateAddress",), "address", needs="elastic_ip"),
+    Grant("KnowAlarm", ("cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"), "anything"),
+    Grant("TellMetric", ("cloudwatch:PutMetricData",), "anything", "namespace"),
+)
+GRANTS: dict[str, tuple[Grant, ...]] = {
+    "controller": MOVE,
+    "viewer": LOOK,
+    "deployer": (
+        *MOVE,
+        Grant("RemoveRecord", ("dynamodb:DeleteItem",), "table", "pair"),
+        Grant(
+            "MakeTable",
+            (
+                "dynamodb:CreateTable",
+                "dynamodb:UpdateTable",
+                "dynamodb:DescribeContinuousBackups",
+                "dynamodb:UpdateContinuousBackups",
+            ),
+            "table",
+        ),
+        Grant(
+            "MakeDocument",
+            (
+                "ssm:GetDocument",
+                "ssm:CreateDocument",
+                "ssm:UpdateDocument",
+                "ssm:UpdateDocumentDefaultVersion",
+                "ssm:DescribeDocument",
+            ),
+            "document",
+        ),
+    ),
+    # a node stops no instance and orders no other node
+    "node": (
+        Grant("ReadRecord", ("dynamodb:GetItem",), "table", "pair"),
+        Grant("OwnHeartbeat", ("dynamodb:PutItem",), "table", "pair"),
+        Grant("TellMetric", ("cloudwatch:PutMetricData",), "anything", "namespace"),
+    ),
+    # the Lambda function moves as the controller does, and writes its log
+    "function": (
+        *MOVE,
+        Grant("Log", ("logs:CreateLogStream", "logs:PutLogEvents"), "logs"),
+    ),
+}
+
+
+def rights(party: str) -> set[str]:
+    """Every action that this party may ever need, as service:Action. Raises PairError for an unknown party."""
+    if party not in GRANTS:
+        raise PairError(f"party: '{party}' is not one of {', '.join(PARTIES)}")
+    return {action for grant in GRANTS[party] for action in grant.actions}
+
+
+def policy(pair: PairSpec, party: str, account: str = "*", partition: str = "aws") -> dict[str, Any]:
+    """The least that `party` needs for this pair, as an IAM policy document. Raises PairError."""
+    rights(party)
+    has = {pair.fencing.method, *(str(entry["kind"]) for entry in pair.redirect)}
+    statements = [
+        {
+            "Sid": grant.sid,
+            "Effect": "Allow",
+            "Action": list(grant.actions),
+            "Resource": _resources(pair, grant.on, account, partition),
+            **_condition(pair, grant.condition),
+        }
+        for grant in GRANTS[party]
+        if not grant.needs or grant.needs in has
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _resources(pair: PairSpec, on: str, account: str, partition: str) -> Any:
+    def arn(service: str, rest: str) -> str:
+        return f"arn:{partition}:{service}:{pair.region}:{account}:{rest}"
+
+    ids = [node.instance_id for node in pair.nodes]
+    instances = [
+        arn("ssm", f"managed-instance/{one}") if one.startswith("mi-") else arn("ec2", f"instance/{one}")
+        for one in ids
+    ]
+    addresses = [
+        arn("ec2", f"elastic-ip/{entry['allocation_id']}")
+        for entry in pair.redirect
+        if entry["kind"] == "elastic_ip"
+    ]
+    return {
+        "anything": "*",
+        "table": [arn("dynamodb", f"table/{pair.table}")],
+        "document": [arn("ssm", f"document/{document.NAME}")],
+        "commands": [arn("ssm", f"document/{document.NAME}"), *instances],
+        "instances": instances,
+        "address": [*addresses, *instances, arn("ec2", "network-interface/*")],
+        "logs": [arn("logs", f"log-group:/aws/lambda/hotstandby-{pair.name}:*")],
+    }[on]
+
+
+def _condition(pair: PairSpec, kind: str) -> dict[str, Any]:
+    if kind == "pair":
+        return {"Condition": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [pair.name]}}}
+    if kind == "namespace":
+        return {"Condition": {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}}
+    return {}

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Policies as data: what each party may do, and nothing more."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.hotstandby.ops.plugins.module_utils.checks import PairError
+from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
+from ansible_collections.hotstandby.ops.plugins.module_utils.policies import GRANTS, policy, rights
+
+PAIR: dict[str, Any] = {
+    "name": "hub-prod",
+    "region": "ap-northeast-1",
+    "table": "hotstandby",
+    "service": "hulft_hub",
+    "product": {"etc": "/shared/hub/etc", "exe": "/opt/hub/bin"},
+    "nodes": [
+        {"name": "hub-a", "instance_id": "i-0aaaaaaaaaaaaaaaa"},
+        {"name": "hub-b", "instance_id": "i-0bbbbbbbbbbbbbbbb"},
+    ],
+    "fencing": {"method": "ec2_stop"},
+    "redirect": [{"kind": "elastic_ip", "allocation_id": "eipalloc-0123456789abcdef0"}],
+}
+
+
+def statements(party: str, **pair: Any) -> dict[str, dict[str, Any]]:
+    found = policy(parse_pair({**PAIR, **pair}), party, "123456789012")
+    assert found["Version"] == "2012-10-17"
+    return {statement["Sid"]: statement for statement in found["Statement"]}
+
+
+@pytest.mark.parametrize("party", GRANTS)
+def test_a_policy_is_a_document_that_iam_takes(party: str) -> None:
+    found = statements(party)
+    assert len(found) == len(GRANTS[party])  # each statement has its own name
+    assert len(json.dumps(list(found.values()))) < 6144  # the size that a managed policy may have
+    for statement in found.values():
+        assert statement["Effect"] == "Allow" and statement["Action"]
+        assert "*" not in "".join(statement["Action"])
+
+
+def test_a_node_stops_no_instance_and_orders_nobody() -> None:
+    assert rights("node") == {"dynamodb:GetItem", "dynamodb:PutItem", "cloudwatch:PutMetricData"}
+
+
+def test_who_looks_changes_nothing() -> None:
+    writes = [
+        right
+        for right in rights("viewer")
+        if not right.partition(":")[2].startswith(("Get", "List", "Query"))
+    ]
+    assert writes == ["ssm:SendCommand"]  # the node answers `look`; what it may be asked is the document's
+
+
+def test_writes_are_bound_to_what_is_meant() -> None:
+    found = statements("controller")
+    assert found["Fence"]["Resource"] == [
+        "arn:aws:ec2:ap-northeast-1:123456789012:instance/i-0aaaaaaaaaaaaaaaa",
+        "arn:aws:ec2:ap-northeast-1:123456789012:instance/i-0bbbbbbbbbbbbbbbb",
+    ]
+    assert found["WriteRecord"]["Resource"] == [
+        "arn:aws:dynamodb:ap-northeast-1:123456789012:table/hotstandby"
+    ]
+    assert found["WriteRecord"]["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["hub-prod"]}
+    }
+    assert "arn:aws:ssm:ap-northeast-1:123456789012:document/HotStandbyNode" in found["AskNodes"]["Resource"]
+    address = "arn:aws:ec2:ap-northeast-1:123456789012:elastic-ip/eipalloc-0123456789abcdef0"
+    assert address in found["MoveAddress"]["Resource"]
+    assert found["TellMetric"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "HotStandby"}}
+
+
+def test_only_what_the_pair_needs() -> None:
+    found = statements("controller", redirect=[], fencing={"method": "command", "command": ["fence_ipmilan"]})
+    assert not {"Fence", "MoveAddress", "KnowAddress"} & set(found)
+    managed = [{"name": "hub-a", "instance_id": "mi-0aaaaaaaaaaaaaaaa"}, PAIR["nodes"][1]]
+    asked = statements("viewer", nodes=managed, redirect=[], fencing={"method": "none"})["AskNodes"]
+    assert (
+        "arn:aws:ssm:ap-northeast-1:123456789012:managed-instance/mi-0aaaaaaaaaaaaaaaa" in asked["Resource"]
+    )
+
+
+def test_an_unknown_party_is_named() -> None:
+    with pytest.raises(PairError, match="party: 'boss' is not one of controller, viewer"):
+        policy(parse_pair(PAIR), "boss")
