@@ -1,7 +1,10 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each party of a pair may do in AWS, as data, and the IAM policy document that says it."""
+"""What each party of a pair may do in AWS, as data, and the IAM policy document that says it.
+
+The Lambda function's own role is made, with its policy, by the role failover_automation.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,15 @@ from .checks import PairError
 from .pair import PairSpec
 
 NAMESPACE = "HotStandby"
-PARTIES = ("controller", "viewer", "deployer", "node", "function")
+PARTIES = ("controller", "viewer", "deployer", "node")
 
 
 @dataclass(frozen=True)
 class Grant:
-    """Actions on the same resources. `on`: table, document, commands, instances, address, logs, anything.
+    """Actions on the same resources. `on`: table, document, commands, instances, address, interfaces, zones,
+    target_groups, anything.
 
-    `needs` is what the pair must have for it: "" (always), ec2_stop, or elastic_ip. `condition`: "", pair (items of this
+    `needs` is what the pair must have for it: "" (always), ec2_stop, or a kind of redirect. `condition`: "", pair (items of this
     pair only) or namespace (our metrics only).
     """
 
@@ -45,6 +49,21 @@ MOVE = (
     Grant("KnowInstances", ("ec2:DescribeInstances", "ec2:DescribeInstanceAttribute"), "anything"),
     Grant("KnowAddress", ("ec2:DescribeAddresses",), "anything", needs="elastic_ip"),
     Grant("MoveAddress", ("ec2:AssociateAddress",), "address", needs="elastic_ip"),
+    Grant("KnowInterfaces", ("ec2:DescribeNetworkInterfaces",), "anything", needs="private_ip"),
+    Grant("MovePrivateAddress", ("ec2:AssignPrivateIpAddresses",), "interfaces", needs="private_ip"),
+    Grant(
+        "MoveName",
+        ("route53:ListResourceRecordSets", "route53:ChangeResourceRecordSets"),
+        "zones",
+        needs="route53",
+    ),
+    Grant("KnowTargets", ("elasticloadbalancing:DescribeTargetHealth",), "anything", needs="target_group"),
+    Grant(
+        "MoveTarget",
+        ("elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"),
+        "target_groups",
+        needs="target_group",
+    ),
     Grant("KnowAlarm", ("cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"), "anything"),
     Grant("TellMetric", ("cloudwatch:PutMetricData",), "anything", "namespace"),
 )
@@ -81,11 +100,6 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
         Grant("ReadRecord", ("dynamodb:GetItem",), "table", "pair"),
         Grant("OwnHeartbeat", ("dynamodb:PutItem",), "table", "pair"),
         Grant("TellMetric", ("cloudwatch:PutMetricData",), "anything", "namespace"),
-    ),
-    # the Lambda function moves as the controller does, and writes its log
-    "function": (
-        *MOVE,
-        Grant("Log", ("logs:CreateLogStream", "logs:PutLogEvents"), "logs"),
     ),
 }
 
@@ -136,7 +150,15 @@ def _resources(pair: PairSpec, on: str, account: str, partition: str) -> Any:
         "commands": [arn("ssm", f"document/{document.NAME}"), *instances],
         "instances": instances,
         "address": [*addresses, *instances, arn("ec2", "network-interface/*")],
-        "logs": [arn("logs", f"log-group:/aws/lambda/hotstandby-{pair.name}:*")],
+        "interfaces": [arn("ec2", "network-interface/*")],
+        "zones": [
+            f"arn:{partition}:route53:::hostedzone/{entry['zone_id']}"
+            for entry in pair.redirect
+            if entry["kind"] == "route53"
+        ],
+        "target_groups": [
+            entry["target_group_arn"] for entry in pair.redirect if entry["kind"] == "target_group"
+        ],
     }[on]
 
 

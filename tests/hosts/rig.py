@@ -65,6 +65,9 @@ class HostRig(Rig):
         ended = found.get("ExecMainExitTimestampMonotonic", "0") != "0"
         return ended and found["ActiveState"] in ("inactive", "failed")
 
+    def playbook(self, name: str, *arguments: str, env: dict[str, str] | None = None, **extra: Any) -> Played:
+        return self.begin(name, *arguments, env=env, **extra).end(1200)
+
     def deploy(self, *arguments: str, **extra: Any) -> Played:
         return self.playbook("deploy", *arguments, **extra)
 
