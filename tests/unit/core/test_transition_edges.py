@@ -102,7 +102,12 @@ def test_nobody_named_needs_a_name() -> None:
 
 def test_a_node_that_there_is_not_is_refused_by_its_option() -> None:
     result = World().steady().run(to="hub-c")
-    assert (result.outcome, result.changed) == ("refused", False)
+    assert (result.outcome, result.changed, result.next, result.code) == (
+        "refused",
+        False,
+        STATUS,
+        "no_such_node",
+    )
     assert result.message.startswith("to: hotstandby_pair.nodes: no node is named 'hub-c'")
 
 
@@ -111,6 +116,7 @@ def test_a_copied_table_is_refused_with_what_to_do() -> None:
     world.dynamo.replicas = [{"RegionName": "us-east-1"}]
     result = world.run()
     assert result.message.endswith(": a record that is copied proves nothing; remove the replicas")
+    assert (result.next, result.code) == (STATUS, "replicated_table")
     assert "us-east-1" in result.message and told(result) == [("acquire", "refused", result.message)]
 
 
@@ -170,6 +176,7 @@ def test_a_roll_back_that_is_taken_up_knows_who_was_active() -> None:
     first = world.run(mode="switchover")
     assert (first.outcome, first.next, first.previous) == ("unfinished", f"{AGAIN}hub-a", "hub-a")
     assert first.message == "hub-a is named, but its stop still drains: it drains. Run this again"
+    assert first.code == "still_draining"
     assert [step[0] for step in told(first)].count("start") == 1
     other = world.run(to="hub-b")
     assert (other.outcome, other.changed) == ("rolled_back", True) or other.outcome == "unfinished"

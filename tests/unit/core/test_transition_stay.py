@@ -38,6 +38,7 @@ def test_who_is_active_and_not_well_is_not_confirmed(state: str, online: bool, w
     assert (result.outcome, result.failed, result.changed) == ("not_confirmed", True, False)
     assert (result.message, result.next) == (message, f"{AGAIN}hub-b")
     assert told(result)[1:] == [("confirm", "not_confirmed", message)] and seen.writes == []
+    assert result.code == "already_active_not_well"
 
 
 def test_a_silent_active_is_waited_for_as_long_as_confirm_says() -> None:
@@ -94,6 +95,7 @@ def test_every_pending_address_is_named_and_only_those_are_moved() -> None:
     assert (result.message, result.next, result.pending) == (text, f"{AGAIN}hub-a", (ADDRESS, OTHER))
     step = result.steps[-2]
     assert (step["name"], step["outcome"]) == ("redirect", "pending") and f"; {OTHER}: " in step["detail"]
+    assert result.code == "address_pending"
     assert world.run(to="hub-a", check=True).message == f"{ADDRESS}, {OTHER} would be pointed at the active"
 
 
@@ -126,4 +128,5 @@ def test_only_who_meets_another_run_is_told_that_the_pair_is_busy() -> None:
     store = world.ports().store
     holder = store.update(store.read(), lease=store.new_lease("akira@other/1", 30))
     world.clock.at(10, lambda: store.update(holder, lease=store.new_lease("akira@other/1", 30)))
-    assert world.run(to="hub-a").busy is True
+    met = world.run(to="hub-a")
+    assert (met.busy, met.code) == (True, "lease_held")

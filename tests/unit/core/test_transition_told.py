@@ -92,6 +92,7 @@ def test_a_stop_that_is_too_slow_gives_the_service_back() -> None:
         STARTED, ("verify", "ok", "hub-a runs, hub-b is stopped"), ("redirect", "ok", TO_A), ("settle", "ok", ""),
     ]  # fmt: skip
     assert (result.outcome, result.failed, result.next) == ("rolled_back", True, STATUS)
+    assert result.code == "rolled_back"
     assert result.message == f"{why}. Rolled back: hub-a is active with epoch 8"
     assert seen.sent == [LOOK, order("stop", "a", 7, 120), order("start", "a", 8, 180), ASK]
     assert seen.writes == [*TAKEN, ("moving", "hub-a", 8, "start<", True), ("steady", "hub-a", 8, "", False)]
@@ -177,6 +178,7 @@ def test_after_a_fence_a_start_without_an_answer_is_unfinished() -> None:
     result = world.run(assume_down=True)
     text = "hub-b did not start: no answer in time (SSM: Pending). Run this again"
     assert (result.outcome, result.message, result.next) == ("unfinished", text, f"{AGAIN}hub-b")
+    assert result.code == "start_no_answer"
     assert told(result)[-1] == ("start", "failed", "no answer in time (SSM: Pending)")
     assert 183 + 23 <= result.steps[-1]["seconds"] < 183 + 23 + 3, "the start's own time, then one question"
     assert seen.sent[-1] == ("status", "b", False, "", "normal", "20", "")
@@ -243,6 +245,7 @@ def test_an_api_that_fails_before_the_withdrawal_changes_nothing() -> None:
     world.network.down.add("ssm")
     result = world.run()
     assert (result.outcome, result.changed, result.next) == ("refused", False, STATUS)
+    assert result.code == "ssm_failed"
     assert result.message.startswith("SSM SendCommand: ") and result.message.endswith(". Nothing was changed")
     assert told(result)[1][:2] == ("confirm", "failed") and world.record().lease is None
 
@@ -273,7 +276,7 @@ def test_an_api_that_fails_after_the_withdrawal_is_unfinished() -> None:
 
     world.network.hook = hook
     result = world.run()
-    assert (result.outcome, result.next) == ("unfinished", f"{AGAIN}hub-b")
+    assert (result.outcome, result.next, result.code) == ("unfinished", f"{AGAIN}hub-b", "ssm_failed")
     assert result.message.startswith("SSM SendCommand: ") and result.message.endswith(". Run this again")
     move = world.record().move
     assert move is not None and (move.step, move.resumes) == ("stop", 0)
