@@ -112,6 +112,12 @@ def test_everything_that_an_item_may_carry_is_kept() -> None:
     assert found.lease == Lease("7", "8", 3600.0)
 
 
+@pytest.mark.parametrize("seconds", [0.001, 1, 3600])
+def test_any_lease_up_to_an_hour_is_one(seconds: float) -> None:
+    found = parse_record("hub-prod", item(lease={"owner": "x", "version": "v", "seconds": seconds})).lease
+    assert found == Lease("x", "v", float(seconds))
+
+
 @pytest.mark.parametrize("state", ["broken", "moving"])
 def test_nobody_is_named_or_a_move_says_why(state: str) -> None:
     assert parse_record("hub-prod", item(state=state, active="hub-a")).active == "hub-a"
