@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A failover on the sandbox, counted and timed, beside the published way of two send_command calls in the same run.
 
-Usage: python benchmarks/move/run.py [--rounds 5] [--latency 20] [--out FILE]; needs `make setup`. "product" is the time
+Usage: python benchmarks/move/run.py [--rounds 5] [--latency 20] [--daemon] [--out FILE]; needs `make setup`. --daemon: the
+nodes run `hotstandby watch`, which answers their commands; it may not call the function, so that this move is the only one. "product" is the time
 in the product's own commands (status, stop, start), as the nodes themselves measured it: of two nodes asked at once, the
 longer one counts. Everything is shown with an SSM agent that answers at once, and with one that takes 0.5 s.
 """
@@ -94,7 +95,20 @@ def fresh(state: str, agent: float) -> dict[str, Any]:
     info: dict[str, Any] = sandbox(state, "reset")
     for node in info["nodes"] if agent else ():
         sandbox(state, "fault", node, f"agent-slow:{agent}")
+    if info["pair"]["profile"] == "fast":
+        for node in info["nodes"]:
+            sandbox(state, "fault", "aws", f"deny:{node}:lambda:Invoke")
+            until_listens(Path(info["nodes"][node]["root"]) / "run" / "hotstandby")
     return info
+
+
+def until_listens(folder: Path) -> None:
+    """Wait until a node's daemon has made its socket."""
+    end = time.monotonic() + 60
+    while not list(folder.glob("*.sock")):
+        if time.monotonic() > end:
+            raise SystemExit(f"no daemon listens in {folder}")
+        time.sleep(0.05)
 
 
 def ours(state: str, agent: float) -> dict[str, Any]:
@@ -187,10 +201,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--latency", type=int, default=20, help="milliseconds for each AWS call")
+    parser.add_argument("--daemon", action="store_true", help="with the daemon of profile fast on both nodes")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hotstandby-") as state:
-        sandbox(state, "up", "--latency", str(asked.latency))
+        profile = ["--automation", "fast"] if asked.daemon else []
+        sandbox(state, "up", "--latency", str(asked.latency), *profile)
         try:
             found = {
                 agent: {

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..endpoint import Caller, Endpoint
-from ..paths import Layout, SandboxError, write_json
+from ..paths import Layout, SandboxError, read_json, write_json
 from ..standins.journal import Journal, count_overlaps, read_events
 from . import cloud, describe, faults
 from .node import SandboxNode
@@ -203,6 +203,7 @@ class World:
         """EC2 stops it: the plug is pulled, whatever `force` says."""
         node = self.by_instance(instance_id)
         if node is not None:
+            time.sleep(float(read_json(node.knobs).get("power_seconds", 0)))
             self.dead(node)
 
     def on_start(self, instance_id: str) -> None:
