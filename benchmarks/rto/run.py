@@ -128,8 +128,7 @@ def once(sandbox: Sandbox, case: str, agent: float) -> dict[str, float]:
             [sys.executable, str(Path(__file__).with_name("graceful.py")), json.dumps(sandbox.info)],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert moving.stdout is not None
-        began = float(moving.stdout.readline())
+        began = float(moving.stdout.readline()) if moving.stdout else began
     else:
         sandbox.ask("fault", target=sandbox.nodes[0], kind=FAULTS[case])
     up = sandbox.until(lambda: sandbox.started(began)) + PRODUCT - began
@@ -215,7 +214,7 @@ def main() -> None:
         )
     if asked.out:
         asked.out.write_text(
-            json.dumps({"rounds": rounds, "costs": costs, **vars(asked), "out": None}, indent=1)
+            json.dumps({"asked": {**vars(asked), "out": None}, "rounds": rounds, "costs": costs}, indent=1)
         )
 
 
