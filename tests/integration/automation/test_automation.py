@@ -91,6 +91,32 @@ def test_a_pause_holds_it_tells_people_and_then_it_is_due(rig: Rig) -> None:
     rig.until(lambda: settled(rig, "hub-b"), LONG)
 
 
+def heard(rig: Rig) -> bool:
+    """Both nodes have written their sign of life since the pair was made anew."""
+    items = rig.client("dynamodb").query(
+        TableName=rig.info["pair"]["table"],
+        KeyConditionExpression="#p = :p AND begins_with(#i, :i)",
+        ExpressionAttributeNames={"#p": "pair", "#i": "item"},
+        ExpressionAttributeValues={":p": {"S": rig.info["pair"]["name"]}, ":i": {"S": "heartbeat#"}},
+    )
+    return len(items["Items"]) == 2
+
+
+def test_a_drill_moves_nothing_and_names_what_is_broken_then_goes_there_and_back(rig: Rig) -> None:
+    rig.until(lambda: heard(rig), LONG)
+    alone = rig.playbook("drill")
+    failed = [check["name"] for check in alone.result["checks"] if check["result"] not in ("yes", "skipped")]
+    assert alone.rc != 0 and failed == ["people"], alone.text
+    topic = rig.client("sns").list_topics()["Topics"][0]["TopicArn"]
+    queue = rig.client("sqs").get_queue_url(QueueName=f"{NAME}-dead")["QueueUrl"]
+    arn = rig.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    rig.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+    real = rig.playbook("drill", "--tags", "real")
+    assert real.rc == 0, real.text
+    assert [node for node, _event in rig.events("start")] == ["hub-a", "hub-b", "hub-a"]
+    assert rig.active() == "hub-a" and rig.running() == ["hub-a"]
+
+
 def left(rig: Rig) -> list[str]:
     """What of the automation is still there."""
     lam, events, cloudwatch = rig.client("lambda"), rig.client("events"), rig.client("cloudwatch")
