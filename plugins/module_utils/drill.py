@@ -18,12 +18,12 @@ from .event import OWN
 from .evidence import NO, UNKNOWN, YES, Evidence, ineligible, restored
 from .health import UNWATCHED, agent_evidence
 from .lease import Holder, LeaseHeld, LeaseLost
-from .move import command
 from .pair import PairSpec
 from .ports import Ports
 from .proof import said
 from .record import Record, StoreError
 from .run_command import CommandError
+from .runbook import command
 
 READY, SKIPPED = "yes", "skipped"
 PATIENT = 120.0  # the "lease" of clients that may wait for a function which starts cold

@@ -130,13 +130,13 @@ def _steps(steps: Sequence[Mapping[str, Any]]) -> str:
         left, width = 100 * before / whole, 100 * took[index] / whole
         before += took[index]
         down = first <= index <= last
-        bar = (
+        drawn = (
             f'<div class="track" role="img" aria-label="from {before - took[index]:.2f} s to {before:.2f} s">'
             f'<i{" class=down" if down else ""} style="margin-left:{min(left, 99.5):.2f}%;width:{width:.2f}%"></i></div>'
         )
         items.append(
             f'<li><div class="head"><b>{esc(step.get("name"))}</b>{_tag(step.get("outcome"))}'
-            f'<span class="time">{esc(_seconds(step.get("seconds")))}</span></div>{bar}'
+            f'<span class="time">{esc(_seconds(step.get("seconds")))}</span></div>{drawn}'
             f"<p>{esc(step.get('detail') or '-')}</p></li>"
         )
     return "<ol>" + "\n".join(items) + "</ol>" if items else "<p>No step was recorded.</p>"

@@ -79,6 +79,11 @@ failed:
   returned: always
   type: bool
   sample: false
+code:
+  description: The kind of failure, as the runbook has it.
+  returned: on failure
+  type: str
+  sample: drill_failed
 report:
   description: The same as lines for people.
   returned: always, once the pair is understood
@@ -116,7 +121,7 @@ def main() -> None:
         bad = [check.name for check in checks if check.failed]
         result = {"changed": False, "checks": [asdict(check) for check in checks], "report": report}
         if bad:
-            raise ModuleFailure(f"a move could not rely on: {', '.join(bad)}", **result)
+            raise ModuleFailure(f"a move could not rely on: {', '.join(bad)}", code="drill_failed", **result)
         return {**result, "msg": f"{len(checks)} checks, a move would find what it needs"}
 
     finish_aws(module, work)

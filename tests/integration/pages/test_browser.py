@@ -19,9 +19,8 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.page import index_p
 
 from tests.unit.core.test_page import HOSTILE, hostile
 
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next((shutil.which(name) for name in NAMES if shutil.which(name)), None)
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-extensions", "--host-resolver-rules=MAP * ~NOTFOUND",

@@ -131,12 +131,12 @@ def test_a_real_move_is_told_with_its_steps_evidence_and_nodes() -> None:
     assert f'href="{file_name(move)}"' in made["index.html"]
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["id", "kind", "began", "ended", "steps", "outcome", "downtime_seconds", "message", "epoch"]),
-        st.none() | st.floats() | st.text() | st.booleans() | st.lists(st.dictionaries(st.sampled_from(["name", "seconds", "detail"]), st.floats(allow_nan=False, allow_infinity=False) | st.text())),
-    )
-)  # fmt: skip
+KEYS = ("id", "kind", "began", "ended", "steps", "outcome", "downtime_seconds", "message", "epoch")
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+STEPS = st.lists(st.dictionaries(st.sampled_from(["name", "seconds", "detail"]), NUMBERS | st.text()))
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), st.none() | st.floats() | st.text() | st.booleans() | STEPS))
 def test_whatever_the_history_holds_makes_a_page(move: dict[str, Any]) -> None:
     if not isinstance(move.get("steps"), list):
         move.pop("steps", None)
