@@ -172,7 +172,8 @@ class _Inside:
 def run(patterns: list[str], workers: int, clean: bool) -> int:
     """Make the mutants of the working directory and run those that are undecided (all that match `patterns`, if any).
 
-    `clean` tells that the tests are known to pass without a mutant. Returns pytest's exit code: not 0 when the tests cannot be collected or fail without a mutant.
+    `clean` tells that the tests are known to pass without a mutant. Returns pytest's exit code: not 0
+    when the tests cannot be collected or fail without a mutant.
     """
     mutmut.set_mutant_under_test("mutant_generation")
     Path("mutants").mkdir(exist_ok=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -40,11 +41,12 @@ def beats(rig: Rig, *nodes: str, count: int = 4) -> None:
     for node in nodes:
         seen = {beat(rig, node)}
 
-        def enough(node: str = node, seen: set[str] = seen) -> bool:
-            seen.add(beat(rig, node))
-            return len(seen) > count
+        rig.until(functools.partial(_beaten, rig, node, seen, count), LONG)
 
-        rig.until(enough, LONG)
+
+def _beaten(rig: Rig, node: str, seen: set[str], count: int) -> bool:
+    seen.add(beat(rig, node))
+    return len(seen) > count
 
 
 @pytest.fixture

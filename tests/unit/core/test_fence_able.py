@@ -23,8 +23,12 @@ MAY = client_error("DryRunOperation", "StopInstances", 412)
 class Ec2:
     """Answers each of the three questions as told, and notes them."""
 
-    def __init__(self, found: Any = ONE, attribute: Any = None, dry: Any = MAY) -> None:
-        self.told = {"found": found, "attribute": {} if attribute is None else attribute, "dry": dry}
+    def __init__(self, found: Any = None, attribute: Any = None, dry: Any = MAY) -> None:
+        self.told = {
+            "found": ONE if found is None else found,
+            "attribute": {} if attribute is None else attribute,
+            "dry": dry,
+        }
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def _say(self, name: str, arguments: dict[str, Any]) -> Any:
