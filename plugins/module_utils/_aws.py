@@ -16,6 +16,7 @@ from ._ansible import Module, ModuleFailure, finish, one_line
 from .clients import bulk_config, client_config, explain
 from .pair import PairSpec, parse_pair
 from .ports import Ports, ports_for
+from .requeue_pool import threads
 from .progress import VARIABLE, to_file
 from .runbook import addressed
 
@@ -66,7 +67,9 @@ def bulk_client(module: AnsibleAWSModule, service: str, workers: int) -> Any:
 
 def pair_ports(pair: PairSpec, clients: Callable[[str], Any]) -> Ports:
     """The world of a pair, with its progress told to whoever watches this run."""
-    return dataclasses.replace(ports_for(pair, clients), progress=to_file(os.environ.get(VARIABLE)))
+    return dataclasses.replace(
+        ports_for(pair, clients, spread=threads()), progress=to_file(os.environ.get(VARIABLE))
+    )
 
 
 def pair_clients(module: AnsibleAWSModule) -> tuple[PairSpec, Callable[[str], Any]]:

@@ -24,6 +24,7 @@ from .checks import (
     text,
     url,
 )
+from .requeue import RequeueError, make_rules
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 INSTANCE_PATTERN = r"(?:i-(?:[0-9a-f]{8}|[0-9a-f]{17})|mi-[0-9a-f]{17})"
@@ -246,12 +247,24 @@ def _stop(key: str, value: Any) -> StopPolicy:
 def _requeue(key: str, value: Any) -> dict[str, Any]:
     anything = text(r"[^\x00-\x1f\x7f\x85\u2028\u2029]+", "text on one line")
     bucket = text(r"[a-z0-9][a-z0-9.-]{1,62}", "a bucket name")
-    return mapping(
+    given = mapping(
         key,
         value,
         {"bucket": bucket},
-        {"pattern": anything, "source_prefix": anything, "target_prefix": anything},
+        {
+            "pattern": anything,
+            "source_prefix": anything,
+            "target_prefix": anything,
+            "layout": choice("flat", "owner"),
+            "timeout": integer(1, MAX_STEP_SECONDS),
+        },
     )
+    try:
+        options = {name: item for name, item in given.items() if name not in ("bucket", "layout", "timeout")}
+        make_rules(given["bucket"], **options)
+    except RequeueError as error:
+        raise PairError(f"{key}.{error}") from None
+    return given
 
 
 def _nodes(service: str) -> Check:

@@ -14,6 +14,8 @@ from typing import Any, Callable, Optional, cast
 from .clients import ClientMaker, explain
 from .evidence import NO, UNKNOWN, YES, Evidence
 from .fencing import Fence, fence_for, instance_state
+from .handover import Requeue
+from .handover import port as requeue_port
 from .health import NAMESPACE, alarm_evidence
 from .lease import Clock
 from .pair import PairSpec
@@ -21,6 +23,7 @@ from .power import Power, power_for
 from .progress import Progress, silent
 from .record import Move
 from .redirect import Redirect, redirects_for
+from .requeue_run import Spread, one_by_one
 from .run_command import Nodes
 from .store import RecordStore
 
@@ -32,7 +35,7 @@ class Ports:
     `instance` tells whether an instance is off, `power` switches a node on (None: only a person can), `alarm` judges the
     pair's alarm at a time (epoch seconds), `replicas` whether the table is a global one, `metric` puts the metric of a
     finished move, `token` makes random text. `left` are the seconds this run still has, `tell` hears of a move that begins,
-    `progress` of each step.
+    `progress` of each step. `requeue` lets the requests of a stopped node wait again.
     """
 
     store: RecordStore
@@ -46,6 +49,7 @@ class Ports:
     replicas: Callable[[], Evidence]
     metric: Callable[[str], None]
     token: Callable[[], str]
+    requeue: Requeue
     left: Callable[[], float] = lambda: float("inf")
     tell: Callable[[Move], None] = lambda move: None
     progress: Progress = silent
@@ -77,7 +81,9 @@ def put_move_metric(client: Any, pair: str, outcome: str) -> None:
     client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
 
 
-def ports_for(pair: PairSpec, clients: ClientMaker, clock: Optional[Clock] = None) -> Ports:
+def ports_for(
+    pair: PairSpec, clients: ClientMaker, clock: Optional[Clock] = None, spread: Spread = one_by_one
+) -> Ports:
     """The real world of a pair. `clients` makes a client of a service's name; each is made once, when first needed."""
     made: dict[str, Any] = {}
 
@@ -100,4 +106,5 @@ def ports_for(pair: PairSpec, clients: ClientMaker, clock: Optional[Clock] = Non
         replicas=lambda: table_replicas(client("dynamodb"), pair.table),
         metric=lambda outcome: put_move_metric(client("cloudwatch"), pair.name, outcome),
         token=lambda: os.urandom(4).hex(),
+        requeue=requeue_port(pair, lambda: client("s3"), real, spread),
     )

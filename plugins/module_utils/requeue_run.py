@@ -79,6 +79,24 @@ class Report:
                 }
             )
 
+    def merge(self, other: Report) -> None:
+        """Add the counts of another run."""
+        for name in (
+            "requeued",
+            "quarantined",
+            "conflicts",
+            "duplicates",
+            "skipped",
+            "failed",
+            "left",
+            "requests",
+        ):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.complete = self.complete and other.complete
+        self.error = self.error or other.error
+        self.conditional = other.conditional if other.conditional is not None else self.conditional
+        self.objects = (self.objects + other.objects)[:SHOWN]
+
     def text(self) -> str:
         """One line for people."""
         parts = [f"{self.requeued} went back to waiting"]

@@ -115,6 +115,16 @@ class Session:
         self.changed = True
         return Ended("moved", message, failed=False)
 
+    def hand_over(self, epoch: int) -> bool:
+        """Let the requests of whoever was granted up to `epoch` wait again; whether all do. What is left stops nothing."""
+        if self.pair.requeue is None:
+            return True
+        with self.step("handover") as note:
+            self.holder.ready()
+            handed = self.ports.requeue(epoch, self.holder.keep, self.holder.ready)
+            note.outcome, note.detail = "ok" if handed.complete else "pending", handed.text
+        return handed.complete
+
     def keep_history(self, end: Ended) -> str:
         """Write the history item; a failure costs the item, never the move. Returns what went wrong."""
         move = self.record.move

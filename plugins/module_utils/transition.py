@@ -15,6 +15,7 @@ from typing import NoReturn, Optional
 from .answer import Answer, NoAnswer, Reply
 from .checks import PairError
 from .confirm import MARGIN, confirm, eligible, look
+from .handover import by_owner
 from .lease import LeaseHeld, LeaseLost, free_lease
 from .move import (
     MAX_TRIES,
@@ -188,18 +189,22 @@ class Transition:
         if self._request.check and session.withdrawn:
             going_on = f"the unfinished {session.move.kind} would go on"
             raise session.plan(planned(self._pair, session.move, False), going_on)
+        handed = False
         while True:
             if session.move.step == "confirm":
                 self._withdraw()
             if session.move.step in ("stop", "fence"):
                 why = self._proof.prove()
                 if why is None:
-                    self._handover()
+                    handed = session.hand_over(session.record.epoch)
                     self._promote()
                 else:
                     self._give_back(why)
             if self._start() and self._verify():
                 break
+        if not handed and by_owner(self._pair):
+            # nobody claims under an older epoch again, so this may go on while the target works
+            session.hand_over(session.record.epoch - 1)
         self._settle(self._redirect(session.move.target, None))
 
     def _withdraw(self) -> None:
@@ -231,15 +236,6 @@ class Transition:
             session.write(state="moving", active=None, move=withdrawn)
             note.detail = "nobody is named"
             self._ports.tell(session.move)
-
-    def _handover(self) -> None:
-        if self._pair.requeue is None:
-            return
-        with self._session.step("handover") as note:
-            note.outcome = "skipped"
-            note.detail = (
-                "requeue is configured, but this version does not do it within a move: run it by hand"
-            )
 
     def _promote(self) -> None:
         """The grant. Nobody is named before it, and every grant is a new epoch."""

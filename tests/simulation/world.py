@@ -16,6 +16,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.record import Recor
 from ansible_collections.hotstandby.ops.plugins.module_utils.transition import Transition
 
 from .aws import START, Clock, Cloudwatch, Dynamo, Network, client_error
+from .s3 import S3
 
 PAIR: dict[str, Any] = {
     "name": "hub-prod",
@@ -112,6 +113,7 @@ class World:
         self.network = Network(self.clock, latency)
         self.dynamo = Dynamo(self.network, self.raw["table"])
         self.cloudwatch = Cloudwatch(self.network)
+        self.s3 = S3()
         self.nodes = {
             item["name"]: Node(self, item["name"], item["instance_id"]) for item in self.raw["nodes"]
         }
@@ -169,9 +171,9 @@ class World:
         return parse_pair(self.raw)
 
     def client(self, service: str) -> Any:
-        return {"dynamodb": self.dynamo, "cloudwatch": self.cloudwatch, "ssm": Ssm(self), "ec2": Ec2(self)}[
-            service
-        ]
+        return {
+            "dynamodb": self.dynamo, "cloudwatch": self.cloudwatch, "ssm": Ssm(self), "ec2": Ec2(self), "s3": self.s3,
+        }[service]  # fmt: skip
 
     def ports(self) -> Ports:
         return ports_for(self.pair(), self.client, self.clock)

@@ -17,7 +17,7 @@ from ..answer import FAILED, Answer, dump_answer
 from ..products import product_for
 from ..runbook import help_for
 from . import config as configuration
-from . import metadata, rules
+from . import metadata, request_verbs, rules
 from .check import healthcheck, put_metric
 from .config import Config, ConfigError
 from .guard import Guard
@@ -111,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     made["serve"].add_argument("--max-age", type=_seconds, default=5.0, metavar="SECONDS")
     made["ssm"].add_argument("--action", choices=REMOTE, required=True)
     made["ssm"].add_argument("--pair", required=True)
+    request_verbs.add_verbs(verbs.add_parser)
     return top
 
 
@@ -233,6 +234,10 @@ def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> i
     try:
         given = parser().parse_args(argv)
         action = given.action if given.verb == "ssm" else given.verb
+        if action in request_verbs.VERBS:
+            from . import requests  # what no other command needs
+
+            return requests.run(given)
         config = configuration.load_config(given.config)
     except UsageError as error:
         message, code = f"usage: {error}", error.code
