@@ -24,6 +24,12 @@ def add_verbs(add: Callable[..., Any]) -> None:
         verb.add_argument("--bucket", default="", help="without it the pair's")
         verb.add_argument("--region", default="")
         verb.add_argument("--endpoint-url", default="")
+        verb.add_argument(
+            "--key-parameter", default="", metavar="NAME", help="SSM parameter with the access key"
+        )
+        verb.add_argument(
+            "--secret-parameter", default="", metavar="NAME", help="SSM parameter with the secret key"
+        )
         verb.add_argument("--source-prefix", metavar="PREFIX", help="in work; default processing/")
         verb.add_argument("--target-prefix", metavar="PREFIX", help="waiting; default wait/")
         verb.add_argument("--pattern", metavar="GLOB", help="default *request.json")

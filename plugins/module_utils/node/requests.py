@@ -14,10 +14,10 @@ import random
 import sys
 import tempfile
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from ..answer import FAILED, REFUSED
-from ..clients import bulk_config
+from ..clients import bulk_config, client_config, explain
 from ..handover import by_owner, rules_of
 from ..requeue import Listed, RequeueError, Rules, granted_owner, make_rules
 from ..requeue_claim import Claimed, Gone, claim, finish
@@ -32,10 +32,10 @@ NOTHING = 3  # nothing waits
 FIRST = 20  # a worker tries the oldest of so many in any order, so that workers do not meet at one
 
 
-def run(given: argparse.Namespace, make: Optional[Callable[[str, str], Any]] = None) -> int:
+def run(given: argparse.Namespace) -> int:
     """Do one of the three; prints one JSON line and returns the exit code. Never raises but for a signal."""
     try:
-        return _do(given, make or _client)
+        return _do(given)
     except (RequeueError, ConfigError) as error:
         return _say({"action": given.verb, "message": str(error)}, FAILED)
     except S3Error as error:
@@ -55,15 +55,30 @@ def _say(answer: dict[str, Any], code: int) -> int:
     return code
 
 
-def _client(region: str, endpoint_url: str) -> Any:
+def _client(region: str, endpoint_url: str, given: argparse.Namespace) -> Any:
     import boto3
 
-    return boto3.session.Session().client(
-        "s3",
-        region_name=region or None,
-        endpoint_url=endpoint_url or None,
-        config=bulk_config(WORKERS, endpoint_url or None),
-    )
+    where: dict[str, Any] = {"region_name": region or None, "endpoint_url": endpoint_url or None}
+    session = boto3.session.Session()
+    keys: dict[str, str] = {}
+    names = (given.key_parameter, given.secret_parameter)
+    if any(names):
+        if not all(names):
+            raise RequeueError("key_parameter: an access key and its secret need both parameters")
+        keys = _keys(session.client("ssm", config=client_config(30.0), **where), *names)
+    return session.client("s3", config=bulk_config(WORKERS, endpoint_url or None), **where, **keys)
+
+
+def _keys(ssm: Any, key_name: str, secret_name: str) -> dict[str, str]:
+    """The keys as boto3 takes them; they stay in this process."""
+    try:
+        found = ssm.get_parameters(Names=[key_name, secret_name], WithDecryption=True)
+    except Exception as error:
+        raise S3Error(explain(error, "SSM GetParameters")) from None
+    if found.get("InvalidParameters"):
+        raise S3Error(f"SSM has no parameter {', '.join(sorted(found['InvalidParameters']))}")
+    values = {item["Name"]: item["Value"] for item in found["Parameters"]}
+    return {"aws_access_key_id": values[key_name], "aws_secret_access_key": values[secret_name]}
 
 
 def _settings(given: argparse.Namespace) -> tuple[Rules, str, str, Optional[Config]]:
@@ -112,9 +127,9 @@ def _seen(config: Config) -> int:
         return 0
 
 
-def _do(given: argparse.Namespace, make: Callable[[str, str], Any]) -> int:
+def _do(given: argparse.Namespace) -> int:
     rules, region, endpoint, config = _settings(given)
-    bucket = Bucket(make(region, endpoint), rules.bucket, time.sleep, rules.requester_pays)
+    bucket = Bucket(_client(region, endpoint, given), rules.bucket, time.sleep, rules.requester_pays)
     if given.verb == "requeue":
         return _requeue(bucket, rules, config, given)
     rules = _owned(rules, config)
