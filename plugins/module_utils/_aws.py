@@ -16,8 +16,8 @@ from ._ansible import Module, ModuleFailure, finish, one_line
 from .clients import bulk_config, client_config, explain
 from .pair import PairSpec, parse_pair
 from .ports import Ports, ports_for
-from .requeue_pool import threads
 from .progress import VARIABLE, to_file
+from .requeue_pool import threads
 from .runbook import addressed
 
 PAIR_OPTIONS: dict[str, Any] = {
