@@ -191,11 +191,7 @@ def run(patterns: list[str], workers: int, clean: bool) -> int:
     chosen = [*config().pytest_add_cli_args_test_selection, *config().pytest_add_cli_args]
     os.chdir("mutants")
     try:
-        return int(
-            pytest.main(
-                ["--rootdir=.", "-qq", "-s", "--tb=native", "--no-summary", *chosen], plugins=[_Inside(work)]
-            )
-        )
+        return int(pytest.main(["--rootdir=.", "-qq", "-s", "--tb=native", *chosen], plugins=[_Inside(work)]))
     finally:
         os.chdir(here)
         sys.stdout.flush()
