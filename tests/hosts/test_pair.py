@@ -78,7 +78,7 @@ def test_the_product_runs_as_its_own_user(pair: HostRig) -> None:
 def test_a_lost_host_is_fenced_and_does_not_start_when_it_boots_again(pair: HostRig) -> None:
     old = started(pair)
     pair.fault(old, "power-off")
-    played = pair.failover(reason="the host is gone")
+    played = pair.failover(reason="lost")
     assert played.rc == 0, played.text
     assert (played.outcome, played.result["active"]) == ("moved", other(old))
     assert pair.running() == [other(old)]
@@ -91,7 +91,7 @@ def test_a_lost_host_is_fenced_and_does_not_start_when_it_boots_again(pair: Host
 
 def test_home_again(pair: HostRig) -> None:
     active = started(pair)
-    played = pair.playbook("failover", mode="switchover", to=other(active), reason="home again")
+    played = pair.playbook("failover", mode="switchover", to=other(active), reason="home")
     assert played.rc == 0, played.text
     assert played.outcome == "moved"
     assert pair.running() == [other(active)]

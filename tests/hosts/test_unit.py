@@ -94,7 +94,7 @@ def test_the_standby_does_not_start_it_by_hand(web: Web) -> None:
 def test_it_moves_when_it_dies_and_stays_away_after_a_boot(web: Web) -> None:
     web.rig.fault("hub-a", "product-kill")
     assert web.unit("hub-a")[0] == "failed"  # nothing restarts it behind the record's back
-    played = web.play("failover", reason="nginx died")
+    played = web.play("failover", reason="died")
     assert (played.rc, played.outcome) == (0, "moved"), played.text
     assert web.active() == ["hub-b"]
     web.rig.fault("hub-a", "reboot")
@@ -104,7 +104,7 @@ def test_it_moves_when_it_dies_and_stays_away_after_a_boot(web: Web) -> None:
 
 def test_it_goes_home(web: Web) -> None:
     web.rig.until(lambda: web.rig.answering() == web.rig.names)
-    played = web.play("switchback", reason="home again")
+    played = web.play("switchback", reason="home")
     assert (played.rc, played.outcome) == (0, "moved"), played.text
     assert web.active() == ["hub-a"]
 
