@@ -29,7 +29,7 @@ WANTED = 95.0  # per cent; the score must be above it
 UNDECIDED = (None, 2)  # not run, or ended by a person
 LIVES = (0, 5, 33)  # survived, or no test reaches it
 # not copied: they start real processes, or take minutes for what others find too
-LEFT_OUT = {"test_main.py", "test_real.py", "test_transition_crash.py", "test_warm.py"}
+LEFT_OUT = {"test_main.py", "test_real.py", "test_transition_crash.py"}
 # a test that needs what is not in the copy
 OUTSIDE = re.compile(r"\bparents\[|\bREPOSITORY\b|^(?:from|import) (?:sandbox|hack)\b", re.MULTILINE)
 PROSE = re.compile(r"[A-Za-z,;:.)] [A-Za-z(]")  # a text for people: two words

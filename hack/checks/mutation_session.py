@@ -59,7 +59,8 @@ class Collected(TestRunner):
     """Runs tests of one pytest session that is under way, each time in a child of its own."""
 
     def __init__(self, session: pytest.Session, clean: bool) -> None:
-        self._items = {item.nodeid: item for item in session.items}
+        # the copy holds nothing that the fixture `archive` could build the command from
+        self._items = {item.nodeid: item for item in session.items if "archive" not in item.fixturenames}
         self._plugins = session.config.pluginmanager
         self._clean = clean
         self._limit = False
