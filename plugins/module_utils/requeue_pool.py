@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import collections
+import queue
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Callable, Optional
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable, Optional, Union
 
 from .requeue import Listed
 from .requeue_move import Outcome
@@ -16,31 +17,55 @@ from .requeue_run import Spread, one_by_one
 
 WORKERS = 8
 TICK = 0.5  # seconds after which a caller hears that nothing came yet
+HANDFUL = (
+    16  # outcomes that a thread collects before it wakes the caller, which costs more than a copy's own work
+)
 
 
 def threads(workers: int = WORKERS) -> Spread:
-    """A spread over `workers` threads; at most a few items per thread are under way at once."""
+    """A spread over `workers` threads, which each take the next item when they are done with one."""
     if workers <= 1:
         return one_by_one
 
     def spread(work: Callable[[Listed], Outcome], items: Iterable[Listed]) -> Iterator[Optional[Outcome]]:
         # a new pool each time: whatever goes wrong, nothing of it outlives the page
         todo = collections.deque(items)
-        if not todo:
+        left = len(todo)
+        if not left:
             return
-        with ThreadPoolExecutor(max_workers=min(workers, len(todo))) as pool:
-            under_way: set[Future[Outcome]] = set()
+        done: queue.SimpleQueue[Union[list[Outcome], BaseException]] = queue.SimpleQueue()
+
+        def pull() -> None:
+            mine: list[Outcome] = []
             try:
-                while todo or under_way:
-                    while todo and len(under_way) < 4 * workers:
-                        under_way.add(pool.submit(work, todo.popleft()))
-                    finished, under_way = wait(under_way, timeout=TICK, return_when=FIRST_COMPLETED)
-                    if not finished:
+                while todo:
+                    try:
+                        item = todo.popleft()
+                    except IndexError:
+                        break  # another thread was faster
+                    mine.append(work(item))
+                    if len(mine) >= HANDFUL:
+                        done.put(mine)
+                        mine = []
+            except BaseException as error:
+                done.put(error)
+            done.put(mine)
+
+        with ThreadPoolExecutor(max_workers=min(workers, left)) as pool:
+            try:
+                for _number in range(min(workers, left)):
+                    pool.submit(pull)
+                while left:
+                    try:
+                        found = done.get(timeout=TICK)
+                    except queue.Empty:
                         yield None
-                    for future in finished:
-                        yield future.result()
+                        continue
+                    if isinstance(found, BaseException):
+                        raise found
+                    left -= len(found)
+                    yield from found
             finally:
-                for future in under_way:
-                    future.cancel()
+                todo.clear()  # a caller that stops listening starts nothing more
 
     return spread
