@@ -50,10 +50,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """A node of which nothing is known, and why. `reached` tells whether the command was seen to begin."""
+    """A node of which nothing is known, and why. `reached` tells whether the command was seen to begin.
+
+    `spoke`: something did answer, and did not say (or said otherwise) that it is the node that was asked.
+    """
 
     why: str
     reached: bool = False
+    spoke: bool = False
 
 
 Reply = Union[Answer, NoAnswer]
@@ -136,7 +140,9 @@ def parse_answer(text: str, pair: str, node: str, instance_id: str, action: str 
     for key, expected in (("pair", pair), ("node", node), ("instance_id", instance_id)):
         if raw.get(key) != expected:
             return NoAnswer(
-                f"the answer names {key} '{shown(raw.get(key))}', expected '{expected}'", reached=True
+                f"the answer names {key} '{shown(raw.get(key))}', expected '{expected}'",
+                reached=True,
+                spoke=True,
             )
     if action and raw.get("action") != action:
         return NoAnswer(f"the answer is to '{shown(raw.get('action'))}', asked was '{action}'", reached=True)

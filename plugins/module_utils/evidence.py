@@ -94,6 +94,10 @@ def judge(active: Reply, signals: Signals) -> Union[Verdict, Ask]:
     """Is the active really down? First match from the top; what is not listed is unknown."""
     if isinstance(active, Answer):
         return _of_answer(active)
+    if active.spoke:  # not itself, or unable to tell: a broken check, and no silence
+        return Verdict(
+            "unknown", f"what answers there cannot show that it is the active, mend it: {active.why}"
+        )
     silent = f"no answer ({active.why})"
     if signals.off is None:
         return Ask("off")

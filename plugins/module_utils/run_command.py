@@ -306,7 +306,7 @@ class Nodes:
         if isinstance(reply, NoAnswer):
             said = outcome.stderr.splitlines()[-1][:200] if outcome.stderr else reply.why
             reached = outcome.status_details not in UNDELIVERED
-            return NoAnswer(f"SSM says {outcome.status_details}: {said}", reached=reached)
+            return NoAnswer(f"SSM says {outcome.status_details}: {said}", reached=reached, spoke=reply.spoke)
         return reply
 
     def ask(

@@ -10,7 +10,12 @@ import itertools
 from typing import Any
 
 import pytest
-from ansible_collections.hotstandby.ops.plugins.module_utils.answer import Answer, NoAnswer, Reply
+from ansible_collections.hotstandby.ops.plugins.module_utils.answer import (
+    Answer,
+    NoAnswer,
+    Reply,
+    parse_answer,
+)
 from ansible_collections.hotstandby.ops.plugins.module_utils.confirm import probe_evidence
 from ansible_collections.hotstandby.ops.plugins.module_utils.evidence import (
     NO,
@@ -234,3 +239,18 @@ def test_without_a_shared_folder_its_rows_do_not_count() -> None:
     bare = standby(mounted=None, marker=None, free=None)
     assert ineligible(parse_pair(raw), "hub-b", bare) is None
     assert ineligible(parse_pair(raw), "hub-b", standby(autostart=True)) is not None
+
+
+def test_an_answer_that_cannot_say_who_it_is_is_no_silence() -> None:
+    """With its metadata service down a node that is well answers without its instance id: mend it, do not move it."""
+    told = parse_answer(
+        '{"schema":1,"pair":"hub-prod","node":"hub-a","instance_id":"","action":"look"}',
+        "hub-prod",
+        "hub-a",
+        "i-0aaaaaaaaaaaaaaaa",
+        "look",
+    )
+    assert isinstance(told, NoAnswer) and told.spoke
+    still = Evidence("yes", "heartbeat of hub-a", "it stands still")
+    verdict = judge(told, Signals(off=Evidence("no", "EC2", "running"), heartbeat=still))
+    assert isinstance(verdict, Verdict) and verdict.kind == "unknown" and "instance_id" in verdict.why
