@@ -98,7 +98,7 @@ from typing import Any
 
 from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure, owner
 from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
-    PAIR_OPTION,
+    PAIR_OPTIONS,
     aws_module,
     client_maker,
     finish_aws,
@@ -109,7 +109,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_
 
 
 def main() -> None:
-    module = aws_module({"pair": PAIR_OPTION, "function": {"type": "str"}})
+    module = aws_module({**PAIR_OPTIONS, "function": {"type": "str"}})
 
     def work() -> Mapping[str, Any]:
         pair, clients = pair_clients(module)
