@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - hotstandby.ops.attributes
   - hotstandby.ops.attributes.aws
   - hotstandby.ops.pair
+  - hotstandby.ops.pair.called
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
