@@ -295,23 +295,24 @@ def table_of(world: World, proc: Proc) -> RecordStore:
     return RecordStore(world.client(proc, "dynamodb"), "hotstandby", "hub-prod", lambda: world.now)
 
 
+def pause_or_resume(world: World, paused: bool) -> None:
+    """Hana uses the playbook `maintenance`."""
+    proc = Proc(world, f"{'pause' if paused else 'resume'}{next(world.controllers)}")
+
+    def work() -> None:
+        try:
+            set_pause(table_of(world, proc), paused, "hana", "maintenance")
+        except (MaintenanceError, StoreError) as error:
+            world.note(proc.name, "ends", str(error))
+
+    world.spawn(proc, work, main=True)
+
+
 @kind("pause", "act", weight=2)
 def pause(world: World, step: Step) -> Undo:
     """Somebody pauses, and resumes later."""
-
-    def change(paused: bool) -> None:
-        proc = Proc(world, f"{'pause' if paused else 'resume'}{next(world.controllers)}")
-
-        def work() -> None:
-            try:
-                set_pause(table_of(world, proc), paused, "hana", "maintenance")
-            except (MaintenanceError, StoreError) as error:
-                world.note(proc.name, "ends", str(error))
-
-        world.spawn(proc, work, main=True)
-
-    change(True)
-    world.at(20 + 100 * step.value, lambda: change(False))
+    pause_or_resume(world, True)
+    world.at(20 + 100 * step.value, lambda: pause_or_resume(world, False))
     return None
 
 

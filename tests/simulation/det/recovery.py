@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.hotstandby.ops.plugins.module_utils.move import Request
 
 from tests.simulation.det.function import function, tick_event
+from tests.simulation.det.kinds import pause_or_resume
 from tests.simulation.det.rules import EXIT, TWO
 
 if TYPE_CHECKING:
@@ -89,6 +90,11 @@ def help_out(world: World, verdict: Any) -> None:
         # the function leaves that to people; `status` says what to type
         verdict.helped = "failover -e to=hub-a"
         world.controller("operator", Request("failover", "hub-a", "as told", "keiko"))
+        return
+    if "M" in world.record().get("paused", {}):
+        # her own resume met a table that was down
+        verdict.helped = "maintenance -e state=resumed"
+        pause_or_resume(world, False)
         return
     told = [result for _proc, request, result in world.results if request.automation]
     if not told:
