@@ -157,3 +157,10 @@ def test_why_a_standby_cannot_take_over(reply: Reply, why: str | None) -> None:
 def test_processes_that_are_left_or_not_counted(counted: int | None, text: str) -> None:
     assert left_over(answer("stopped", detail={"processes": counted})) == text
     assert left_over(answer("stopped")) == UNCOUNTED
+
+
+def test_processes_that_are_left_are_told_by_the_names_that_the_node_gives() -> None:
+    named = "(pid 4711 hulserver, 4712 java)"
+    assert left_over(answer("stopped", detail={"processes": 2, "left": named})) == f"{LEFT} {named}"
+    assert left_over(answer("stopped", detail={"processes": 2, "left": ""})) == LEFT
+    assert left_over(answer("stopped", detail={"processes": 0, "left": named})) == UNCOUNTED

@@ -17,6 +17,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.fencing import (
     Ec2Fence,
     Fenced,
     NoFence,
+    agent_argv,
     fence_for,
     filled,
     instance_state,
@@ -90,6 +91,9 @@ def test_a_command_that_could_not_work_is_named() -> None:
     for rc, answer in ((127, NO), (1, "unknown"), (None, "unknown")):
         found = CommandFence(["/sbin/fence"], 5, Agent(status=(rc, "no way"))).can_work(NODE)
         assert found == Evidence(answer, "/sbin/fence status", "no way")
+    found = CommandFence(["/sbin/fence"], 5, Agent(status=(2, "off"))).can_work(NODE)
+    wrong = "ended with 2 (off) for hub-a, which is on: wrong plug or wrong arguments"
+    assert found == Evidence(NO, "/sbin/fence status", wrong)
 
 
 def test_each_call_of_a_command_gets_what_is_left_and_never_less_than_a_second() -> None:
@@ -134,6 +138,14 @@ def test_two_counts_from_a_command_that_did_power_off_or_could_say_on() -> None:
     assert found == Fenced("proven", "/sbin/fence says that hub-a is off")
     assert off(Agent(off=(1, ""), status=(2, "off")), 0)[0].kind == "unfinished"
     assert off(Agent(off=(None, ""), status=(2, "off")), 0)[0].kind == "unfinished"
+
+
+@pytest.mark.parametrize("action", ["on", "off", "status"])
+def test_an_action_is_appended_unless_it_has_a_place_of_its_own(action: str) -> None:
+    who = ["--plug={instance_id}", "{node}"]
+    known = ["/sbin/fence", f"--plug={NODE.instance_id}", "hub-a"]
+    assert agent_argv(["/sbin/fence", *who], NODE, action) == [*known, f"--action={action}"]
+    assert agent_argv(["/sbin/fence", *who, "-o{action}"], NODE, action) == [*known, f"-o{action}"]
 
 
 def test_an_argument_is_filled_wherever_it_stands_and_each_one() -> None:
@@ -233,6 +245,18 @@ def test_a_stop_whose_answer_names_no_state_counts_as_stopping(answer: Any) -> N
         found.why
         == f"EC2 does not say yet that hub-a is off (EC2 DescribeInstances {NODE.instance_id}: stopped)"
     )
+
+
+@pytest.mark.parametrize("late", [None, "hub-a stopped by itself"])
+def test_without_a_client_only_a_late_answer_proves_and_no_time_passes(late: str | None) -> None:
+    def none() -> Any:
+        raise RuntimeError("no credentials")
+
+    clock = Clock()
+    hold = Hold(clock)
+    found = Ec2Fence(none, 60).off(NODE, hold, clock, lambda: late)
+    assert found == (Fenced("proven", late) if late else Fenced("unfinished", "EC2: no credentials"))
+    assert (hold.readied, hold.waits) == (0, [])
 
 
 def test_what_was_never_answered_is_told_with_its_error() -> None:
