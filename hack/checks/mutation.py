@@ -13,6 +13,7 @@ import argparse
 import collections
 import filecmp
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -119,6 +120,15 @@ def forget_survivors() -> None:
     stamp.write_text(value, encoding="ascii")
 
 
+def forget_reach() -> None:
+    """Code or tests changed, so any test may reach another function: mutmut would ask a new one by the new tests only."""
+    stats = PLACE / "mutants" / "mutmut-stats.json"
+    if stats.is_file():
+        known = json.loads(stats.read_text(encoding="utf-8"))
+        known["duration_by_test"] = {}  # what has no duration is a new test to mutmut
+        stats.write_text(json.dumps(known), encoding="utf-8")
+
+
 def described(path: Path, key: str) -> str:
     """One mutant as survivors.txt names it: file :: function :: old => new."""
     from mutmut.mutation.diff_apply import get_diff_for_mutant
@@ -204,7 +214,10 @@ def main() -> int:
         from mutation_session import run
 
         stamp, value = PLACE / "clean.sha256", digest(PLACE / "tests", PLACE / PACKAGE)
-        code = run(patterns, options.workers, same(stamp, value))
+        clean = same(stamp, value)
+        if not clean:
+            forget_reach()
+        code = run(patterns, options.workers, clean)
         if code:
             return code
         stamp.write_text(value, encoding="ascii")

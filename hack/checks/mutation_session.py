@@ -127,8 +127,8 @@ class Collected(TestRunner):
         return int(bool(seen.failed))
 
     def run_stats(self, *, tests: Iterable[str]) -> int:
-        whole = not list(tests)
         names = list(tests) or list(self._items)
+        whole = set(names) >= set(self._items)
         seen = self._apart(names)
         while self._told(seen):
             # what fails in the copy alone needs what is not there: named, and left out
