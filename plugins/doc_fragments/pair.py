@@ -43,7 +43,8 @@ options:
         default: ""
       stray:
         description:
-          - Words of an extra variable that ansible cut at a blank, as C(_raw_params) has them. The module fails on any.
+          - Words of an extra variable that ansible cut at a blank, as C(_raw_params) has them.
+          - Where a reason is given they are taken for its rest; without, the module fails.
         type: str
         default: ""
 """

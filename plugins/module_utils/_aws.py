@@ -75,10 +75,14 @@ def pair_ports(pair: PairSpec, clients: Callable[[str], Any]) -> Ports:
 def pair_clients(module: AnsibleAWSModule) -> tuple[PairSpec, Callable[[str], Any]]:
     """The validated pair of the module's options and the clients it asks for."""
     stray = (module.params.get("called") or {}).get("stray")
-    if stray:  # ansible cuts key=value at the blank, and would go on with half of what was said
+    if stray and module.params.get("reason"):
+        # ansible cut `reason=two words` at the blank; nobody must be held up by a missing quote at 3 a.m.
+        module.params["reason"] = one_line(f"{module.params['reason']} {stray}")
+        module.warn(f"'{one_line(stray)}' was taken for the rest of the reason")
+    elif stray:  # half of a value may mean something else than the whole
         raise ModuleFailure(
             f"extra variables: '{one_line(stray)}' belongs to no variable, a value with blanks was cut. Nothing was changed. "
-            "Quote it twice: -e \"reason='two words'\"",
+            "Quote it twice: -e \"by='two words'\"",
             code="cut_at_blank",
         )
     spec = parse_pair(module.params["pair"])
