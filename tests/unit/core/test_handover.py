@@ -131,3 +131,33 @@ def test_a_wrong_requeue_names_its_key() -> None:
     ):
         with pytest.raises(ValueError, match=text):
             World(requeue={**FLAT, **wrong}).pair()
+
+
+def test_whoever_goes_on_after_the_start_finishes_what_is_left_of_the_owner_before() -> None:
+    pair = world(OWNED, prefix="processing/hub-a.7/")
+    moves: list[Any] = []
+
+    def refuse_then_die(operation: str, _arguments: Any, _done: bool) -> None:
+        moves.append(pair.record().move)
+        if pair.record().active == "hub-b":
+            raise Crash
+        raise client_error("ServiceUnavailable", operation, 503)
+
+    pair.s3.hook = refuse_then_die
+    with pytest.raises(Crash):
+        pair.run()
+    assert len(pair.s3.keys("processing/hub-a.7/")) == 3, "nothing was handed over by the one who died"
+    assert moves[-1].step not in ("confirm", "stop", "fence")
+    pair.s3.hook = lambda *_call: None
+    pair.clock.sleep(60)
+    result = pair.run()
+    assert (result.active, result.epoch) == ("hub-b", 8)
+    assert len(pair.s3.keys("wait/")) == 3 and not pair.s3.keys("processing/")
+
+
+def test_a_move_carries_when_it_began() -> None:
+    pair = world(FLAT)
+    began: list[Any] = []
+    pair.s3.hook = lambda *_call: began.append(pair.record().move.began)
+    assert pair.run().outcome == "moved"
+    assert began and all(isinstance(each, float) for each in began)
