@@ -121,7 +121,10 @@ def product_kill(world: World, step: Step) -> Undo:
     return None
 
 
-kind("product-hang", "node", 3, 90, hides=True)(setting("status_hangs"))
+# a product that answers again counts as well from then on, not from when it was started
+kind("product-hang", "node", 3, 90, hides=True)(
+    setting("status_hangs", also=lambda machine: setattr(machine, "up_since", machine.world.now))
+)
 kind("status-broken", "node", 2, 90)(setting("status_rc", 12))
 kind("stop-ignored", "node", 3, 120)(setting("stop_ignored"))
 kind("stop-drains", "node", 3, 120)(setting("stop_seconds", lambda step: 6 + 40 * step.value))
@@ -161,7 +164,7 @@ def node_hang(world: World, step: Step) -> Undo:
 def guard_kill(world: World, step: Step) -> Undo:
     procs = world.machines[step.node].procs
     if procs:
-        world.kill(procs[int(step.value * len(procs))])
+        world.kill(procs[min(int(step.value * len(procs)), len(procs) - 1)])
     return None
 
 
@@ -170,7 +173,7 @@ def guard_freeze(world: World, step: Step) -> Undo:
     procs = world.machines[step.node].procs
     if not procs:
         return None
-    proc = procs[int(step.value * len(procs))]
+    proc = procs[min(int(step.value * len(procs)), len(procs) - 1)]
     world.freeze(proc)
     return lambda: world.thaw(proc)
 
@@ -219,7 +222,7 @@ def ec2_stale(world: World, step: Step) -> Undo:
 @kind("ec2-refuses", "aws", weight=1, longest=90)
 def ec2_refuses(world: World, step: Step) -> Undo:
     world.ec2_refuses = ("OperationNotPermitted", "InsufficientInstanceCapacity", "Unavailable")[
-        int(step.value * 3)
+        min(int(step.value * 3), 2)
     ]
     return lambda: setattr(world, "ec2_refuses", "")
 

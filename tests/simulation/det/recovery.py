@@ -33,6 +33,14 @@ def steady(world: World) -> bool:
     return [machine.name for machine in running] == [world.active] and running[0].well
 
 
+def switch_on(world: World, machine: Any) -> None:
+    """EC2 starts an instance only once it has stopped."""
+    if machine.power == "stopped":
+        machine.on()
+    elif machine.power == "stopping":
+        world.at(5.0, lambda: switch_on(world, machine))
+
+
 def heal(world: World) -> None:
     """All faults end, what is frozen thaws, what is off is switched on."""
     world.note("HEAL", "all faults end")
@@ -46,6 +54,8 @@ def heal(world: World) -> None:
                 world.thaw(proc)
         if machine.power == "stopped":
             machine.on()
+        elif machine.power == "stopping":
+            switch_on(world, machine)
         machine.hear()
     for proc in world.procs:
         if proc.frozen:
