@@ -23,7 +23,7 @@ from .config import Config, ConfigError
 from .guard import Guard
 from .host import Host, Terminated
 from .look import look, status
-from .outcome import Outcome, failed, refused
+from .outcome import Outcome, failed, one_line, refused
 from .real import RealHost
 from .rules import Asked, Decision
 from .serve import Standing, serve
@@ -201,10 +201,6 @@ def _broke(message: str, code: str) -> Outcome:
     return Outcome("unknown", FAILED, {"message": message, "code": code, "help": help_for(code)})
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
-
-
 def _say(text: Answer) -> None:
     try:
         sys.stdout.write(dump_answer(text) + "\n")
@@ -265,7 +261,7 @@ def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> i
     except TimeoutError:
         outcome = failed("unknown", "the instance metadata did not answer in time", code="instance_unknown")
     except Exception as error:
-        outcome = _broke(_one_line(error), code="unexpected")
+        outcome = _broke(one_line(error), code="unexpected")
     _say(answer(config, guard, action, given, outcome, who or ""))
     return outcome.code
 

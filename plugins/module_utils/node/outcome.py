@@ -46,3 +46,8 @@ def refused(decision: Decision, state: str = "unknown", **detail: Any) -> Outcom
     """A rule of the guard refused."""
     told_by = {"message": decision.message, "refused": True, "code": decision.code}
     return Outcome(state, REFUSED, {**told_by, "help": help_for(decision.code), **detail})
+
+
+def one_line(error: BaseException) -> str:
+    """An error that nobody expected, on one line and bounded."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]

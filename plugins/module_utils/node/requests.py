@@ -27,6 +27,7 @@ from ..requeue_s3 import Bucket, S3Error
 from . import config as configuration
 from . import metadata
 from .config import Config, ConfigError
+from .outcome import one_line
 
 NOTHING = 3  # nothing waits
 FIRST = 20  # a worker tries the oldest of so many in any order, so that workers do not meet at one
@@ -36,15 +37,12 @@ def run(given: argparse.Namespace) -> int:
     """Do one of the three; prints one JSON line and returns the exit code. Never raises but for a signal."""
     try:
         return _do(given)
-    except (RequeueError, ConfigError) as error:
-        return _say({"action": given.verb, "message": str(error)}, FAILED)
-    except S3Error as error:
+    except (RequeueError, ConfigError, S3Error) as error:
         return _say({"action": given.verb, "message": str(error)}, FAILED)
     except Gone as error:
         return _say({"action": given.verb, "message": str(error), "refused": True}, REFUSED)
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        return _say({"action": given.verb, "message": text}, FAILED)
+        return _say({"action": given.verb, "message": one_line(error)}, FAILED)
 
 
 def _say(answer: dict[str, Any], code: int) -> int:
