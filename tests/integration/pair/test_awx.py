@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -70,9 +71,12 @@ class Awx:
         (tarball,) = folder.glob("hotstandby-ops-*.tar.gz")
         shutil.rmtree(folder / "build")
         into = command(
-            "ansible-galaxy", "collection", "install", "--offline", "-p", str(self.collections), str(tarball)
-        )
+            "ansible-galaxy", "collection", "install", "--offline", "-p", str(self.collections), str(tarball),
+            # what is installed elsewhere would count as installed already, and nothing would be unpacked
+            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(self.collections)},
+        )  # fmt: skip
         assert into.returncode == 0, into.stdout + into.stderr
+        assert (self.collections / "ansible_collections/hotstandby/ops/playbooks").is_dir(), into.stdout
         shutil.copytree(PROJECT, folder / "project")
 
     def job(self, rig: Rig, name: str, **given: str) -> Job:
