@@ -168,6 +168,7 @@ def test_a_failure_shows_the_last_line_of_standard_error() -> None:
 def test_an_answer_of_somebody_else_is_none(text: str) -> None:
     replies, _ssm, _clock, _kept = ask(steady(a=invocation("Success", text), b=OK_B))
     assert isinstance(replies["hub-a"], NoAnswer) and "expected" in replies["hub-a"].why
+    assert replies["hub-a"].spoke, "something did answer: that is no silence"
 
 
 def test_an_answer_once_heard_stays_heard() -> None:
