@@ -26,19 +26,20 @@ sys.path[:0] = [str(ROOT), str(ROOT / "build" / "collections")]
 from tests.simulation.det import liveness, plan  # noqa: E402
 
 CHUNK = 500
+DRAWN = {"plain": plan.drawn, "apart": lambda seed: plan.drawn(seed, True), "watched": plan.watched}
 SHOWN = 5  # failing schedules that are shrunk and printed at the end
 
 
-def chunk(job: tuple[int, int, bool]) -> tuple[int, list[int], dict[str, int], float]:
+def chunk(job: tuple[int, int, str]) -> tuple[int, list[int], dict[str, int], float]:
     """Run seeds [first, first + number): the first, the failing seeds, the counts, the seconds."""
-    first, number, apart = job
+    first, number, what = job
     begun = time.perf_counter()
     failing, counts = [], Counter[str]()
     gc.disable()  # a schedule leaves circles behind; collecting them now and then costs a tenth of the time
     for seed in range(first, first + number):
         if seed % 50 == 0:
             gc.collect()
-        verdict = plan.run(plan.drawn(seed, apart))
+        verdict = plan.run(DRAWN[what](seed))
         counts.update(liveness.count(verdict))
         if verdict.broken:
             failing.append(seed)
@@ -75,13 +76,17 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1_000_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--watch", action="store_true", help="with the watch daemons, which takes twenty times as long"
+    )
     given = parser.parse_args()
-    path = ROOT / "build" / "soak" / f"{given.seed}.json"
+    what = "watched" if given.watch else "plain"
+    path = ROOT / "build" / "soak" / f"{given.seed}{'-watch' if given.watch else ''}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     state = State(path, given.seed)
     numbers = [number for number in range(0, given.schedules, CHUNK) if number not in state.done]
     total = -(-given.schedules // CHUNK)
-    jobs = [(given.seed + number, min(CHUNK, given.schedules - number), False) for number in numbers]
+    jobs = [(given.seed + number, min(CHUNK, given.schedules - number), what) for number in numbers]
     begun, before = time.monotonic(), state.seconds
     gc.freeze()
     with multiprocessing.get_context("fork").Pool(given.jobs) as pool:
@@ -101,7 +106,7 @@ def main() -> int:
     print(f"\nseed {given.seed}: {state.counts['all|schedules']} schedules in {state.seconds:.0f} s\n")
     print(liveness.table(state.counts))
     for seed in sorted(state.failing)[:SHOWN]:
-        print(f"\n{plan.explain(plan.drawn(seed))}")
+        print(f"\n{plan.explain(DRAWN[what](seed))}")
     print(f"\n{len(state.failing)} schedules broke a rule: {sorted(state.failing)[:50]}")
     return 1 if state.failing else 0
 

@@ -14,6 +14,7 @@ from tests.simulation.det import plan
 
 SCHEDULES, PARTS = 20_000, 10
 FUNCTION = 600
+WATCHED = 150
 
 
 class Part:
@@ -55,3 +56,17 @@ class TestFunction:
             if plan.run(item).broken:
                 pytest.fail(plan.explain(item), pytrace=False)
         gc.collect()
+
+
+class TestWatch:
+    """Both nodes have their watch daemon, which calls the function; its work is hit like everything else."""
+
+    def test_no_rule_is_broken(self) -> None:
+        outcomes: set[str] = set()
+        for seed in range(WATCHED):
+            verdict = plan.run(plan.watched(seed))
+            outcomes.update(verdict.outcomes)
+            if verdict.broken:
+                pytest.fail(plan.explain(plan.watched(seed)), pytrace=False)
+        gc.collect()
+        assert {"moved", "unchanged", "not_confirmed"} <= outcomes

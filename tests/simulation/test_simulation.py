@@ -17,6 +17,8 @@ from tests.simulation.det.store import FastDeserializer, FastSerializer
 from tests.simulation.soak import chunk
 
 ONE_CHECK = plan.CHECKS + 5  # seconds, the stop included
+ONE_LOOK = 10.0  # simulated seconds: two seconds between two questions, the start, the stop
+SOON = 25.0  # simulated seconds: heartbeat_timeout 3, one look, fencing, the start
 VALUE = {"a": "x", "b": 7, "c": Decimal("1.5"), "d": None, "e": True, "f": [1, {"g": "h"}], "i": {}, "j": ""}
 
 
@@ -61,8 +63,26 @@ def test_a_false_oath_overlaps_for_one_check_at_most_and_is_named(at: int) -> No
     assert any("self-fencing" in answer for answer in told)
 
 
+@pytest.mark.parametrize("at", [20, 57, 93])
+def test_a_watch_daemon_ends_an_overlap_sooner_than_a_check(at: int) -> None:
+    steps = (Step(at, "bare-start", "hub-b"),)
+    verdict = plan.run(plan.Plan(at, "fast", steps, apart=True, checks=False, watch=True))
+    assert [who for _since, _until, who in verdict.overlaps] == ["hub-b beside hub-a"] and not verdict.broken
+    since, until, _who = verdict.overlaps[0]
+    assert until - since < ONE_LOOK
+
+
+@pytest.mark.parametrize("kind", ["product-kill", "power-off", "cut-out"])
+def test_with_daemons_and_no_reconciler_a_dead_active_is_left_within_seconds(kind: str) -> None:
+    steps = (Step(40.0, kind, "hub-a", seconds=100.0),)
+    item = plan.Plan(7, "fast", steps, checks=False, watch=True)
+    verdict = plan.run(item, trace=True)
+    ups = [at for at, actor, call, _answer in verdict.trace if actor == "hub-b" and "daemon begins" in call]
+    assert not verdict.broken and ups and ups[0] - 40.0 < SOON
+
+
 def test_what_is_started_past_the_guard_is_mended_by_the_checks() -> None:
-    _first, failing, _counts, _seconds = chunk((0, 150, True))
+    _first, failing, _counts, _seconds = chunk((0, 150, "apart"))
     assert failing == []
 
 

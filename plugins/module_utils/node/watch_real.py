@@ -58,7 +58,7 @@ def visit(guard: Guard, table: Table, given: dict[str, Any]) -> Turn:
     beat, wrote, why = None, False, ""
     if not isinstance(record, Record):
         why = record.message
-    ended = time.monotonic()
+    ended = guard.host.monotonic()
     if given.get("whole"):
         try:
             if given["beat"]:
@@ -70,7 +70,7 @@ def visit(guard: Guard, table: Table, given: dict[str, Any]) -> Turn:
                 beat = found.beat
         except StoreError as error:
             why, wrote = str(error), False
-        ended = time.monotonic()
+        ended = guard.host.monotonic()
     return Turn(record if isinstance(record, Record) else None, why, beat, wrote, ended, table.now())
 
 

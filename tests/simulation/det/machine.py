@@ -69,6 +69,9 @@ class Machine(Owner, Books):
         self.up_since = self.held_since = -1e9
         self.seen_before = 0
         self.person = "ann"
+        self.on_death: Callable[[], None] = lambda: (
+            None
+        )  # tells the watch daemon that a daemon of the product has ended
         self.heal()
 
     def heal(self) -> None:
@@ -159,6 +162,7 @@ class Machine(Owner, Books):
             self.frozen = False
             self._power("running")
             self.local("boot")
+            self.world.booted(self)
 
         self.world.at(seconds, up)
 
@@ -192,14 +196,14 @@ class Machine(Owner, Books):
         if given.get("without_record"):
             proc.verb = "oath"
         self.procs.append(proc)
-        proc.on_end.append(self._proc_ended)
+        proc.on_end.append(self.proc_ended)
         space = argparse.Namespace(
             **{"active": "", "epoch": None, "reason": "", "mode": None, "timeout": None, **given}
         )
         self.world.spawn(proc, lambda: self._work(proc, action, space), main=True)
         return proc
 
-    def _proc_ended(self, proc: Proc) -> None:
+    def proc_ended(self, proc: Proc) -> None:
         self.procs.remove(proc)
         for path in [path for path, holder in self.locks.items() if holder is proc]:
             del self.locks[path]
@@ -338,6 +342,7 @@ class Machine(Owner, Books):
             if self.daemons.pop(pid, None) is not None:
                 self.world.note(self.name, "the product's daemon is gone")
                 self.world.rules.gone()
+                self.on_death()
 
     def kill_product(self) -> None:
         """kill -9 of every daemon."""

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from tests.simulation.det import kinds, recovery
+from tests.simulation.det import daemon, kinds, recovery
 from tests.simulation.det.kinds import KINDS, Step
 from tests.simulation.det.rules import EXIT
 from tests.simulation.det.scheduler import Proc
@@ -48,6 +48,7 @@ class Plan:
     span: float = SPAN
     active: str = "hub-a"
     function: bool = False  # automation is the Lambda function itself
+    watch: bool = False  # each node has its watch daemon, which calls the function
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}, pair '{self.variant}'", *map(str, self.steps), *map(str, self.hits)]
@@ -77,6 +78,8 @@ def _names(apart: bool) -> tuple[list[str], list[int], list[str], list[int]]:
 
 ACTS, ACT_WEIGHTS, FAULTS, FAULT_WEIGHTS = _names(False)
 APART = [item.name for item in KINDS.values() if item.apart]
+DEATHS = ["product-kill", "product-kill", "product-hang", "node-hang", "power-off", "cut-out", "guard-freeze"]
+WORK = ("watch", "turn", "ask", "call", "call", "restart", "fence")
 MOVES = ["failover", "switchover", "switchback", "automation", "failover-assumed"]
 
 
@@ -98,6 +101,31 @@ def drawn(seed: int, apart: bool = False) -> Plan:
     # half of the schedules have no cron: they are over sooner, and a dead cron is a fault as well
     checks = apart or rng.random() < 0.5
     return Plan(seed, variant, tuple(sorted(steps, key=lambda step: step.at)), hits, apart, checks)
+
+
+def watched(seed: int) -> Plan:
+    """The same, with the watch daemons of profile fast, which call the function; hits are aimed at their work as well."""
+    rng = random.Random(f"watch {seed}")
+    plan = replace(drawn(seed), variant=rng.choice(("fast", "restarts")), watch=True)
+    # what the daemons are for must happen often
+    steps = [kinds.draw(rng, DEATHS, [1] * len(DEATHS), SPAN) for _number in range(rng.choice((0, 1, 1, 2)))]
+    hits = [
+        _aimed(rng, f"{rng.choice(('hub-a', 'hub-b'))}/{rng.choice(WORK)}")
+        for _n in range(rng.choice((0, 1, 2)))
+    ]
+    return replace(
+        plan,
+        steps=tuple(sorted((*plan.steps, *steps), key=lambda step: step.at)),
+        hits=(*plan.hits, *hits),
+    )
+
+
+def _aimed(rng: random.Random, work: str) -> Hit:
+    kind = rng.choices(list(HITS), list(HITS.values()))[0]
+    number = {"watch": 1, "turn": rng.randrange(1, 200), "ask": rng.randrange(1, 80)}.get(
+        work.rpartition("/")[2], rng.choice((1, 1, 1, 2, 3))
+    )
+    return Hit(f"{work}{number}", int(12 * rng.random() ** 2), kind, round(40 * rng.random() ** 2, 1))
 
 
 def _hit(rng: random.Random) -> Hit:
@@ -145,11 +173,13 @@ def run(
     world.faults_at = {(hit.proc, hit.call): (hit.kind, hit.seconds) for hit in plan.hits}
     world.takers = {hit.proc for hit in plan.hits if hit.kind == "yield"}
     world.watching = watching
-    world.through_function = plan.function
+    world.through_function = plan.function or plan.watch
     verdict = Verdict(plan, world.rules.broken)
     with world.running():
         if plan.checks:
             cron(world)
+        if plan.watch:
+            daemon.everywhere(world)
         for step in plan.steps:
             world.at(step.at, lambda step=step: kinds.happen(world, step))
         world.run(plan.span + SETTLE, lambda: bool(until_broken and world.rules.broken))

@@ -12,7 +12,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.move import Request
 
 from tests.simulation.det.function import function, tick_event
 from tests.simulation.det.kinds import pause_or_resume
-from tests.simulation.det.rules import EXIT, TWO
+from tests.simulation.det.rules import EXIT, TOLD, TWO
 
 if TYPE_CHECKING:
     from tests.simulation.det.world import World
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ROUND = 30.0  # seconds between two runs of automation
 BOUND = 600.0  # seconds in which a healed pair must be back, the operator's command included
 PATIENCE = 4  # runs of automation that come to the same end before the operator is asked
+ALONE = (
+    75.0  # seconds in which the daemons must have called: a boot, the time for a start, and the longest pause
+)
 
 
 def steady(world: World) -> bool:
@@ -62,11 +65,36 @@ def heal(world: World) -> None:
             world.thaw(proc)
 
 
+def dead(world: World) -> bool:
+    """Whether the active is down in a way that automation may mend at once."""
+    record = world.record()
+    if world.state != "steady" or world.active is None or "M" in record["move"] or "M" in record["lease"]:
+        return False
+    machine = world.machines[world.active]
+    held = machine.remembers("held") or "M" in record.get("paused", {})
+    return machine.power == "running" and not (
+        held or machine.runs or machine.locks or world.rules.starting(machine)
+    )
+
+
+def alone(world: World) -> None:
+    """No reconciler yet: the watch daemons themselves must see to an active that is dead."""
+    begun, node, epoch = world.now, world.active, world.epoch
+    if not dead(world):
+        return
+    world.run(begun + ALONE, lambda: steady(world) or any(at > begun for at, _by in world.rules.calls))
+    called = any(at > begun for at, _by in world.rules.calls)
+    if dead(world) and (world.active, world.epoch) == (node, epoch) and not called:
+        world.rules.fail(TOLD, f"{node} was dead for {ALONE:.0f} s, and no daemon has called")
+
+
 def recover(world: World, verdict: Any) -> None:
     """Heal, then let automation run until the pair is back; asks the operator once when it cannot."""
     verdict.left = not steady(world)
     heal(world)
     begun = world.now
+    if world.with_daemons:
+        alone(world)
     rounds = 0
     while world.now < begun + BOUND:
         if steady(world):

@@ -28,6 +28,7 @@ KEPT = "nothing acknowledged is lost"
 ALIVE = "no lease is taken from a holder that renews it"
 LEASED = "nothing outside is changed without a fresh lease"
 EXIT = "every state has an exit"
+TOLD = "the daemons tell the function of a dead active"
 STATE = "/var/lib/hotstandby/hub-prod"  # where the guard of a node keeps what it remembers
 JUST = 5.0  # seconds within which a fault may have come between a look and its answer
 
@@ -53,6 +54,7 @@ class Rules:
         self.wrote_at: dict[str, float] = {}  # by whom: when it last wrote the record
         self.restored = False  # the record was put back from a backup
         self.closed = False
+        self.calls: list[tuple[float, str]] = []  # when a watch daemon called the function, and where
 
     def begin(self, epoch: int, node: str) -> None:
         self.grants[epoch] = node
@@ -278,6 +280,10 @@ class Rules:
 
     def _settled(self, machine: Machine) -> bool:
         return not self.starting(machine) and self.world.now - machine.up_since > JUST
+
+    def called(self, machine: Machine) -> None:
+        """A watch daemon calls the function."""
+        self.calls.append((self.world.now, machine.name))
 
     # -- results
 

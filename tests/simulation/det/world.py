@@ -65,12 +65,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fast": {"profile": "fast", "heartbeat_timeout": 3},
     "nofence": {"fencing": {"method": "none"}},
 }
+# and one that is of use only where the watch daemons run
+WATCHED: dict[str, dict[str, Any]] = {
+    "restarts": {"profile": "fast", "heartbeat_timeout": 6, "local_restarts": 1}
+}
 
 
 @functools.cache
 def pair_of(variant: str) -> PairSpec:
     """One shape of the pair, parsed once."""
-    return parse_pair({**PAIR, **VARIANTS[variant]})
+    return parse_pair({**PAIR, **VARIANTS.get(variant, WATCHED.get(variant, {}))})
 
 
 @functools.cache
@@ -133,6 +137,7 @@ class World(Scheduler):
         self.watching: Callable[[Proc, str], None] | None = None
         self.through_function = False  # automation is the Lambda function itself, not a bare transition
         self.alarmed = True  # an alarm on the metric exists
+        self.with_daemons = False  # each node has its watch daemon
         self.ec2_stale = 0.0
         self.ec2_refuses = ""
         self.ec2_stop_seconds = 4.0
@@ -186,6 +191,13 @@ class World(Scheduler):
         """A process's client of a service."""
         kinds = {"dynamodb": DynamoClient, "ssm": SsmClient, "ec2": Ec2Client, "cloudwatch": CloudwatchClient}
         return kinds[service](self, proc)
+
+    def booted(self, machine: Machine) -> None:
+        """A machine is up: systemd starts what it has."""
+        if self.with_daemons:
+            from tests.simulation.det import daemon
+
+            daemon.begin(machine)
 
     # -- who acts
 
