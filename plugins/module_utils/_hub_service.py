@@ -1,18 +1,19 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two ways to start and stop HULFT-HUB on this node: through the pair's guard, or by the product's own commands."""
+"""Two ways to start and stop a product on this node: through the pair's guard, or by its own commands (HULFT-HUB's)."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Optional
 
-from ._ansible import ModuleFailure, one_line
-from ._hub import ask_status, hub_of
+from ._ansible import Module, ModuleFailure, one_line
+from ._hub import ModuleHost, ask_status, hub_of
 from .products.base import Ran
 
 STATUS_TIMEOUT = 10  # seconds the product may take to answer while it is waited for
@@ -103,19 +104,25 @@ class Product:
 
     guarded = False
     answer = None
+    start_words, stop_words = "hubcluster -start", "hubstop"  # as a message names the orders
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, params: Mapping[str, Any], product: Optional[tuple[Any, ModuleHost]] = None) -> None:
         self._params = params
         self._begin = time.monotonic()
-        self._hub, self._host = hub_of(params)
+        self._product: Any
+        self._product, self._host = product or hub_of(params)
 
     def seconds(self) -> float:
         return round(time.monotonic() - self._begin, 3)
 
+    def ask(self) -> str:
+        """The product's state. Errors: ModuleFailure."""
+        return str(ask_status(self._product, self._host, STATUS_TIMEOUT)["state"])
+
     def look(self) -> tuple[str, bool]:
         """(state, whether that is proven)."""
-        state = str(ask_status(self._hub, self._host, STATUS_TIMEOUT)["state"])
-        return state, state == "running" or (state == "stopped" and not self._hub.leftovers())
+        state = self.ask()
+        return state, state == "running" or (state == "stopped" and not self._product.leftovers())
 
     def _until(self, goal: str, ordered: str, ran: Ran) -> str:
         """Wait until the goal is proven. Errors: ModuleFailure."""
@@ -127,12 +134,11 @@ class Product:
             if self.seconds() >= limit:
                 break
             time.sleep(PACE)
-        left = [str(process.pid) for process in self._hub.leftovers()] if goal == "stopped" else []
+        left = [str(process.pid) for process in self._product.leftovers()] if goal == "stopped" else []
         rest = f", processes left: {', '.join(left)}" if left else ""
-        said = ""
-        if ran.rc != 0:
-            ended = "did not end" if ran.rc is None else f"ended with {ran.rc}"
-            said = f"; {ordered} {ended}" + (f" and says: {ran.said}" if ran.said else "")
+        ended = "" if ran.rc == 0 else "did not end" if ran.rc is None else f"ended with {ran.rc}"
+        words = [ended] * bool(ended) + [f"says: {ran.said}"] * bool(ran.said)
+        said = f"; {ordered} {' and '.join(words)}" if words else ""
         raise ModuleFailure(
             f"not {goal} within {limit} s (timeout): it is {state}{rest}{said}",
             state=state,
@@ -142,8 +148,45 @@ class Product:
     def start(self) -> str:
         # what it starts shares our process group: make that one of our own
         self._host.own_group()
-        return self._until("running", "hubcluster -start", self._hub.start(self._params["timeout"]))
+        return self._until("running", self.start_words, self._product.start(self._params["timeout"]))
 
     def stop(self) -> str:
-        ran = self._hub.stop(self._params["mode"], self._params["timeout"])
-        return self._until("stopped", "hubstop", ran)
+        ran = self._product.stop(self._params["mode"], self._params["timeout"])
+        return self._until("stopped", self.stop_words, ran)
+
+
+SERVICE_OPTIONS: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["started", "stopped"], "required": True},
+    "mode": {"type": "str", "choices": ["normal", "force"], "default": "normal"},
+    "timeout": {"type": "int", "default": 180},
+    "reason": {"type": "str"},
+    "config": {"type": "path", "default": "/etc/hotstandby/pair.json"},
+    "command": {"type": "path", "default": "/usr/local/bin/hotstandby"},
+}
+
+
+def serve(module: Module, product: Callable[[Mapping[str, Any]], Product], name: str) -> dict[str, Any]:
+    """What hub_service and warp_service do: the result of bringing the service where it shall be. Errors: ModuleFailure."""
+    params = module.params
+    if params["timeout"] < 1:
+        raise ModuleFailure(f"timeout: must be at least 1 second, not {params['timeout']}", code="bad_option")
+    way = Guard(params) if os.path.exists(params["config"]) else product(params)
+    goal = "running" if params["state"] == "started" else "stopped"
+    before, proven = way.look()
+    changed = not (before == goal and proven)
+    after = goal if changed else before
+    if changed and not module.check_mode:
+        after = way.start() if goal == "running" else way.stop()
+        changed = before != after
+    would = changed and module.check_mode
+    state = before if would else after
+    text = {"running": f"{name} runs", "stopped": f"{name} is stopped"}.get(state, f"{name} is {state}")
+    return {
+        "changed": changed,
+        "state": state,
+        "guarded": way.guarded,
+        "seconds": way.seconds(),
+        "answer": way.answer,
+        "msg": f"{text}; it would be {'started' if after == 'running' else 'stopped'}" if would else text,
+        "diff": {"before": {"state": before}, "after": {"state": after}},
+    }

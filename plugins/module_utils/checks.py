@@ -55,6 +55,35 @@ def text(pattern: str, what: str) -> Check:
     return check
 
 
+def texts(pattern: str, what: str) -> Check:
+    """A list of such texts."""
+    one = text(pattern, what)
+
+    def check(key: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, (list, tuple)):
+            raise PairError(f"{key}: must be a list, not {kind_of(value)}")
+        return tuple(one(f"{key}[{index}]", item) for index, item in enumerate(value))
+
+    return check
+
+
+def regexp(*groups: str) -> Check:
+    """A regular expression that has these named groups."""
+
+    def check(key: str, value: Any) -> str:
+        given: str = text(r"[^\x00]{1,1000}", "a regular expression")(key, value)
+        try:
+            named = re.compile(given).groupindex
+        except re.error as error:
+            raise PairError(f"{key}: is no regular expression: {error}") from None
+        missing = [name for name in groups if name not in named]
+        if missing:
+            raise PairError(f"{key}: needs the named group (?P<{missing[0]}>...)")
+        return given
+
+    return check
+
+
 def kind_of(value: Any) -> str:
     names: dict[type, str] = {
         bool: "a boolean",

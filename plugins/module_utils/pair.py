@@ -20,8 +20,10 @@ from .checks import (
     number,
     path,
     plain,
+    regexp,
     size,
     text,
+    texts,
     url,
 )
 from .requeue import RequeueError, make_rules
@@ -32,7 +34,7 @@ REGION_PATTERN = r"[a-z]{2}(?:-[a-z]+)+-[0-9]"
 TABLE_PATTERN = r"[A-Za-z0-9_.-]{3,255}"
 MAX_STEP_SECONDS = 780  # what fits into one Lambda invocation of 15 minutes with room to hand over
 
-SERVICES = ("hulft_hub", "systemd")
+SERVICES = ("hulft_hub", "asteria_warp", "systemd")
 ROOT = "hotstandby_pair"
 
 
@@ -147,9 +149,21 @@ class PairSpec:
 _USER = text(r"[a-z_][a-z0-9_.-]{0,31}\$?", "a user name")
 _PRODUCT_KEYS: dict[str, dict[str, Check]] = {
     "hulft_hub": {"user": _USER, "etc": path, "exe": path},
+    "asteria_warp": {
+        "user": _USER,
+        "install_dir": path,
+        "data_dir": path,
+        "layout": choice("separate", "shared"),
+        "required_services": texts(r"[A-Za-z0-9_.@-]{1,100}", "a service's name"),
+        "status_pattern": regexp("service", "state"),
+    },
     "systemd": {"unit": text(r"[A-Za-z0-9:_.\\@-]{1,255}", "a systemd unit name")},
 }
-_PRODUCT_NEEDS = {"hulft_hub": ("etc", "exe"), "systemd": ("unit",)}
+_PRODUCT_NEEDS = {
+    "hulft_hub": ("etc", "exe"),
+    "asteria_warp": ("install_dir", "data_dir"),
+    "systemd": ("unit",),
+}
 
 _ID = {
     "allocation_id": text(r"eipalloc-[0-9a-f]{8,17}", "an Elastic IP allocation id (eipalloc-...)"),
@@ -313,10 +327,6 @@ def parse_pair(raw: object) -> PairSpec:
     if not isinstance(raw, Mapping):
         raise PairError(f"{ROOT}: must be a mapping, not {kind_of(raw)}")
     service = raw.get("service")
-    if service == "asteria_warp":
-        raise PairError(
-            f"{ROOT}.service: 'asteria_warp' is not supported by this version ({', '.join(SERVICES)})"
-        )
     if "service" in raw:
         choice(*SERVICES)(f"{ROOT}.service", service)
     known = str(service) if service in SERVICES else SERVICES[0]

@@ -108,64 +108,19 @@ msg:
   sample: HULFT-HUB runs
 """
 
-import os
-from collections.abc import Mapping
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure, finish
+from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import finish
 from ansible_collections.hotstandby.ops.plugins.module_utils._hub import HUB_OPTIONS
-from ansible_collections.hotstandby.ops.plugins.module_utils._hub_service import Guard, Product
+from ansible_collections.hotstandby.ops.plugins.module_utils._hub_service import (
+    SERVICE_OPTIONS,
+    Product,
+    serve,
+)
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **HUB_OPTIONS,
-            "state": {"type": "str", "choices": ["started", "stopped"], "required": True},
-            "mode": {"type": "str", "choices": ["normal", "force"], "default": "normal"},
-            "timeout": {"type": "int", "default": 180},
-            "reason": {"type": "str"},
-            "config": {"type": "path", "default": "/etc/hotstandby/pair.json"},
-            "command": {"type": "path", "default": "/usr/local/bin/hotstandby"},
-        },
-        supports_check_mode=True,
-    )
-
-    def work() -> Mapping[str, Any]:
-        params = module.params
-        if params["timeout"] < 1:
-            raise ModuleFailure(
-                f"timeout: must be at least 1 second, not {params['timeout']}", code="bad_option"
-            )
-        guarded = os.path.exists(params["config"])
-        way = Guard(params) if guarded else Product(params)
-        goal = "running" if params["state"] == "started" else "stopped"
-        before, proven = way.look()
-        if before == goal and proven:
-            return result(before, before, way, False)
-        if module.check_mode:
-            return result(before, goal, way, True)
-        after = way.start() if goal == "running" else way.stop()
-        return result(before, after, way, before != after)
-
-    def result(before: str, after: str, way: Any, changed: bool) -> dict[str, Any]:
-        would = changed and module.check_mode
-        state = before if would else after
-        text = {"running": "HULFT-HUB runs", "stopped": "HULFT-HUB is stopped"}.get(
-            state, f"HULFT-HUB is {state}"
-        )
-        return {
-            "changed": changed,
-            "state": state,
-            "guarded": way.guarded,
-            "seconds": way.seconds(),
-            "answer": way.answer,
-            "msg": f"{text}; it would be {'started' if after == 'running' else 'stopped'}" if would else text,
-            "diff": {"before": {"state": before}, "after": {"state": after}},
-        }
-
-    finish(module, work)
+    module = AnsibleModule(argument_spec={**HUB_OPTIONS, **SERVICE_OPTIONS}, supports_check_mode=True)
+    finish(module, lambda: serve(module, Product, "HULFT-HUB"))
 
 
 if __name__ == "__main__":

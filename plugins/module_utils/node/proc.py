@@ -80,6 +80,33 @@ def end(pid: int, pgid: int, force: bool) -> None:
         pass  # gone, or not ours to end: whoever waits for its end sees that it does not come
 
 
+def age(ticks: int) -> float:
+    """Seconds since a process began, by its start ticks; the machine's sleep counts."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def end_exactly(process: Process, force: bool) -> None:
+    """Signal that very process: a handle pins it before its start time is compared. Gone is well."""
+    number = signal.SIGKILL if force else signal.SIGTERM
+    handle: Optional[int] = None
+    try:
+        try:
+            handle = os.pidfd_open(process.pid)
+        except (AttributeError, OSError):
+            handle = None  # gone, or a kernel before 5.3
+        if started(process.pid) != process.started:
+            return
+        if handle is not None:
+            signal.pidfd_send_signal(handle, number)
+        else:
+            os.kill(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass  # as above: whoever waits for its end sees that it does not come
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
 def identity(user: Optional[str]) -> dict[str, Any]:
     """Popen's arguments to run as another user; empty when that is us. Raises ProductError."""
     if not user:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
-from ..products.base import Process, Ran
+from ..products.base import Process, ProductError, Ran
 from . import metadata, proc
 from .host import StateError
 
@@ -231,6 +231,23 @@ class RealHost:
 
     def is_program(self, path: str) -> bool:
         return os.path.isfile(path) and os.access(path, os.X_OK)
+
+    def noted(self, path: str) -> Optional[tuple[str, float]]:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as handle:
+                return handle.read(4096), time.time() - os.fstat(handle.fileno()).st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise ProductError(f"{path}: {error.strerror or error}") from None
+
+    def age(self, process: Process) -> Optional[float]:
+        if proc.started(process.pid) != process.started:
+            return None
+        return proc.age(process.started)
+
+    def signal(self, process: Process, force: bool) -> None:
+        proc.end_exactly(process, force)
 
     # -- mounts
 

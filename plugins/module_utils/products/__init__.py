@@ -9,6 +9,7 @@ from ..pair import PairSpec
 from .base import Product, Runner
 from .hub import Hub
 from .systemd import Systemd
+from .warp import PATTERN, Warp
 
 
 def product_for(pair: PairSpec, node_name: str, runner: Runner) -> Product:
@@ -16,4 +17,13 @@ def product_for(pair: PairSpec, node_name: str, runner: Runner) -> Product:
     settings = pair.product_of(node_name)
     if pair.service == "systemd":
         return Systemd(str(settings["unit"]), runner)
+    if pair.service == "asteria_warp":
+        return Warp(
+            str(settings["install_dir"]),
+            str(settings["data_dir"]),
+            runner,
+            settings.get("user"),
+            tuple(settings.get("required_services", ())),
+            str(settings.get("status_pattern", PATTERN)),
+        )
     return Hub(str(settings["exe"]), str(settings["etc"]), runner, settings.get("user"))

@@ -80,6 +80,15 @@ class Runner(Protocol):
     def is_program(self, path: str) -> bool:
         """Whether an executable file is there."""
 
+    def noted(self, path: str) -> Optional[tuple[str, float]]:
+        """A small file's text and how many seconds ago it was written; None when there is none. Raises ProductError."""
+
+    def age(self, process: Process) -> Optional[float]:
+        """Seconds since that very process began; None when it has ended."""
+
+    def signal(self, process: Process, force: bool) -> None:
+        """SIGTERM, or SIGKILL with `force`, to that very process and to no later one of its pid. Gone is well."""
+
 
 @runtime_checkable
 class Cutting(Protocol):

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import glob
-import json
 import os
 import resource
 import signal
 import time
 from typing import Any
 
+from ..tricks import frozen, stall
 from .setting import (
     ALIVE,
     ARGUMENTS,
@@ -85,7 +84,7 @@ def _status(setting: Setting, timeout: int) -> int:
         if not daemons:
             print("hubd: stopped")
             return STOPPED
-        if not any(_frozen(daemon["pid"]) for daemon in daemons):
+        if not any(frozen(daemon["pid"]) for daemon in daemons):
             break
         if time.monotonic() >= end:
             print("hubd: timed out")
@@ -98,17 +97,9 @@ def _status(setting: Setting, timeout: int) -> int:
     return ALIVE
 
 
-def _frozen(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as handle:
-            return handle.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-    except OSError:
-        return False
-
-
 def _start(setting: Setting, msg: bool, endwait: bool) -> int:
     if setting.knob("start_stalls", False):
-        _stall(setting)
+        stall(setting.root)
     needed = int(setting.knob("trans_rly_max", DEFAULT_RELAYS)) * 3 + 50
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -152,36 +143,3 @@ def _failed(setting: Setting, why: str) -> int:
 def _until_ended(pid: int) -> int:
     _pid, status = os.waitpid(pid, 0)
     return CANCELLED if os.waitstatus_to_exitcode(status) == CANCELLED else ALIVE
-
-
-def _stall(setting: Setting) -> None:
-    """Freeze the guard that called, after it has read the record and before anything is started; then this command."""
-    callers = _ancestors()
-    for path in glob.glob(os.path.join(glob.escape(setting.root), "var", "lib", "hotstandby", "*", "lock")):
-        pid = _holder(path)
-        if pid in callers:  # what a lock file says may be stale: only a caller of ours is ever frozen
-            os.kill(pid, signal.SIGSTOP)
-    os.kill(os.getpid(), signal.SIGSTOP)
-
-
-def _ancestors() -> list[int]:
-    found: list[int] = []
-    pid = os.getppid()
-    while pid > 1:
-        found.append(pid)
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as handle:
-                pid = int(handle.read().rpartition(b")")[2].split()[1])
-        except OSError:
-            break
-    return found
-
-
-def _holder(path: str) -> int:
-    """The pid of the start that holds this lock file; 0 when none does."""
-    try:
-        with open(path, encoding="utf-8") as handle:
-            lock = json.load(handle)
-        return int(lock["pid"]) if lock.get("verb") != "stop" else 0
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return 0

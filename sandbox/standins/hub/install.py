@@ -5,21 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
 
-COMMANDS = {"hubcluster": "cluster", "hubstop": "stop", "hubd": "daemons", "hubmgrd": "daemons"}
+from ..install import about, front
 
-# sh runs the second line, Python sees a string there: the daemons' command line names the executable itself
-FRONT = """#!/bin/sh
-''''exec "{python}" -S -E "$0" "$@" # '''
-import os, sys
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from standins.hub.{module} import {command}
-sys.exit({command}(sys.argv[1:]))
-"""
+COMMANDS = {"hubcluster": "cluster", "hubstop": "stop", "hubd": "daemons", "hubmgrd": "daemons"}
 
 
 def install(root: Path, node: str, state: Path, journal: Path, python: str = sys.executable) -> Path:
@@ -36,9 +28,7 @@ def install(root: Path, node: str, state: Path, journal: Path, python: str = sys
     )
     for command, module in COMMANDS.items():
         path = exe / command
-        path.write_text(FRONT.format(python=python, module=module, command=command))
+        path.write_text(front(python, "hub", module, command))
         path.chmod(0o755)
-    about = root / "var" / "sandbox" / "node.json"
-    about.parent.mkdir(parents=True, exist_ok=True)
-    about.write_text(json.dumps({"node": node, "state": str(state), "journal": str(journal)}))
+    about(root, node, state, journal)
     return exe

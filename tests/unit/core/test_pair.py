@@ -193,7 +193,7 @@ def test_no_character_that_a_shell_or_a_key_would_read(path: str, name: str) -> 
         ("product.etc", "shared/etc", "an absolute path"),
         ("product.etc", "/a/../b", "must not contain '..'"),
         ("product.user", "root; reboot", "a user name"),
-        ("service", "asteria_warp", "not supported by this version"),
+        ("service", "asteria_warp", "hotstandby_pair.product.etc: unknown key"),
         ("shared.path", GONE, "hotstandby_pair.shared.path: is missing"),
         ("shared.min_free", "1 pony", "hotstandby_pair.shared.min_free: '1 pony' is not a size"),
         ("shared.min_free", -1, "is not a size"),
@@ -322,3 +322,35 @@ def test_anything_is_read_or_refused_with_one_line(raw: Any) -> None:
 @given(st.dictionaries(st.sampled_from(sorted(FULL)), ANYTHING, min_size=1, max_size=3))
 def test_a_good_pair_with_anything_in_it_is_read_or_refused_with_one_line(changes: dict[str, Any]) -> None:
     only_a_refusal({**FULL, **changes})
+
+
+WARP = {"install_dir": "/opt/warp", "data_dir": "/data/asteria home"}
+
+
+@pytest.mark.parametrize(
+    ("product", "said"),
+    [
+        (WARP, ""),
+        ({**WARP, "layout": "shared", "required_services": ["http"], "user": "warp"}, ""),
+        ({"install_dir": "/opt/warp"}, "hotstandby_pair.product.data_dir: is missing"),
+        (
+            {**WARP, "layout": "mirror"},
+            "hotstandby_pair.product.layout: 'mirror' is not one of separate, shared",
+        ),
+        ({**WARP, "data_dir": "data"}, "hotstandby_pair.product.data_dir: 'data' is not an absolute path"),
+        ({**WARP, "required_services": "http"}, "required_services: must be a list, not text"),
+        ({**WARP, "required_services": ["a b"]}, "required_services[0]: 'a b' is not a service's name"),
+        ({**WARP, "status_pattern": "(?P<service>"}, "status_pattern: is no regular expression"),
+        (
+            {**WARP, "status_pattern": "(?P<service>.)"},
+            "status_pattern: needs the named group (?P<state>...)",
+        ),
+    ],
+)
+def test_the_product_of_warp(product: dict[str, Any], said: str) -> None:
+    raw = {**FULL, "service": "asteria_warp", "product": product}
+    raw["nodes"] = [{key: item for key, item in node.items() if key != "product"} for node in FULL["nodes"]]
+    if said:
+        assert said in refusal(raw)
+    else:
+        assert parse_pair(raw).product_of("hub-a")["data_dir"] == "/data/asteria home"
