@@ -5,13 +5,15 @@
 
     python -m tests.simulation.exhaust --jobs 2
 
-Ends with 1 when a rule was broken; the failing schedules are shrunk and told.
+Ends with 1 when a rule was broken; the failing schedules are shrunk and told. What is done stands in build/exhaustive.json:
+the same command goes on from there, `--fresh` begins anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import json
 import multiprocessing
 import os
 import sys
@@ -27,6 +29,11 @@ PARTS = 20  # shares into which the pairs of a scenario are cut
 SHOWN = 3
 
 Job = tuple[str, str, int]
+
+
+def key(job: Job) -> str:
+    """A share's name in the file of what is done."""
+    return f"{job[0]} {job[1]} {job[2]}"
 
 
 def work(job: Job) -> tuple[Job, int, list[plan.Plan]]:
@@ -53,19 +60,31 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", choices=("singles", "turns", "pairs"))
+    parser.add_argument("--fresh", action="store_true", help="forget what an earlier run has done")
     given = parser.parse_args()
+    kept = ROOT / "build" / "exhaustive.json"
+    kept.parent.mkdir(exist_ok=True)
+    done: dict[str, int] = {} if given.fresh or not kept.exists() else json.loads(kept.read_text())
     jobs: list[Job] = [("singles", name, 0) for name in exhaustive.SCENARIOS]
     jobs += [("turns", name, 0) for name in exhaustive.PAIRED]
     jobs += [("pairs", name, part) for part in range(PARTS) for name in exhaustive.SCENARIOS]
     jobs = [job for job in jobs if given.only in (None, job[0])]
-    begun, total, failing = time.monotonic(), 0, list[plan.Plan]()
+    total = sum(done.get(key(job), 0) for job in jobs)
+    parts, jobs = len(jobs), [job for job in jobs if key(job) not in done]
+    before = total
+    begun, failing = time.monotonic(), list[plan.Plan]()
     with multiprocessing.get_context("fork").Pool(given.jobs) as pool:
-        for done, (job, number, broken) in enumerate(pool.imap_unordered(work, jobs), 1):
+        for ended, (job, number, broken) in enumerate(pool.imap_unordered(work, jobs), 1):
             total += number
             failing += broken
+            if not broken:  # a share that failed is run again
+                done[key(job)] = number
+                kept.with_suffix(".new").write_text(json.dumps(done))
+                kept.with_suffix(".new").replace(kept)
             spent = time.monotonic() - begun
             print(
-                f"{done}/{len(jobs)} {job[0]} of {job[1]}: {number}; {total} in all, {total / spent:.0f}/s, {len(failing)} broken",
+                f"{parts - len(jobs) + ended}/{parts} {job[0]} of {job[1]}: {number}; {total} in all, "
+                f"{(total - before) / spent:.0f}/s, {len(failing)} broken",
                 flush=True,
             )
     for item in failing[:SHOWN]:

@@ -33,7 +33,7 @@ def count(verdict: Verdict) -> Counter[str]:
             back = verdict.back
             where = next((f"<= {limit} s" for limit in WITHIN if back is not None and back <= limit), "never")
             found[f"{name}|{where}"] += 1
-            found[f"{name}|by hand"] += bool(verdict.helped)
+            found[f"{name}|by hand"] += bool(verdict.helped or verdict.resumed)
     return found
 
 

@@ -64,6 +64,7 @@ class Verdict:
     back: float | None = None
     left: bool = False  # whether it was anything but steady when everything was healed
     helped: str = ""  # the operator's command that it took
+    resumed: bool = False  # whether a pause that was left had to be ended by hand
     overlaps: list[tuple[float, float, str]] = field(default_factory=list)
     trace: list[tuple[float, str, str, str]] = field(default_factory=list)
     turns: int = 0

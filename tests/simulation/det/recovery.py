@@ -130,8 +130,8 @@ def help_out(world: World, verdict: Any) -> None:
         world.controller("operator", Request("failover", "hub-a", "as told", "keiko"))
         return
     if "M" in world.record().get("paused", {}):
-        # her own resume met a table that was down
-        verdict.helped = "maintenance -e state=resumed"
+        # her own resume met a table that was down; what was left under the pause may need its own command after it
+        verdict.resumed = True
         pause_or_resume(world, False)
         return
     told = [result for _proc, request, result in world.results if request.automation]
