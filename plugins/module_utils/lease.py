@@ -64,6 +64,7 @@ class Holder:
         self._owner = owner
         self._seconds = seconds
         self._renewed = float("-inf")
+        self._doubt = ""  # version of a lease of ours whose write was not answered
         self.held = False
         self.record = record
 
@@ -72,17 +73,30 @@ class Holder:
 
     def write(self, **changes: Any) -> Record:
         """Change the record and renew the lease in the same write. Raises LeaseLost, StoreError."""
-        before = self._clock.monotonic()
+        self._settle()
+        before, lease = self._clock.monotonic(), self._lease()
         try:
-            self.record = self._store.update(self.record, lease=self._lease(), **changes)
+            self.record = self._store.update(self.record, lease=lease, **changes)
+        except RecordUnreadable:
+            self._doubt = lease.version
+            raise
         except Conflict as error:
             if not self.held:
                 raise LeaseHeld(str(error)) from error
             self.held = False
             raise LeaseLost(f"{error}; this run stopped and changed nothing more") from error
         self._renewed = before
+        self._doubt = ""
         self.held = True
         return self.record
+
+    def _settle(self) -> None:
+        """After a write that was not answered: what stands there now may be ours. Raises StoreError."""
+        if not self._doubt:
+            return
+        current = self._store.read()
+        if current.lease is not None and current.lease.version == self._doubt:
+            self.record = current
 
     def keep(self) -> None:
         """Renew when a third of the lease has passed; called in every wait loop and before every change."""
@@ -92,8 +106,11 @@ class Holder:
     def ready(self) -> None:
         """Before an outside call that changes something: the renewal must be younger than two thirds of the lease.
 
+        Afterwards `record` is what stands in the table, also where an earlier write was not answered.
+
         Raises LeaseLost, or RecordUnreadable when the store is too slow to hold a lease at all.
         """
+        self._settle()
         for _attempt in range(3):
             self.keep()
             if self.held and self._clock.monotonic() - self._renewed < self._seconds * 2 / 3:
@@ -112,6 +129,7 @@ class Holder:
 
     def release(self, **changes: Any) -> Record:
         """Change the record and let go of it. Raises LeaseLost, StoreError."""
+        self._settle()
         try:
             self.record = self._store.update(self.record, lease=None, **changes)
         except Conflict as error:

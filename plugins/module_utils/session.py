@@ -161,11 +161,11 @@ class Session:
 
     def finish(self, end: Ended) -> Result:
         """Let go of the record as this end demands it."""
-        record, move = self.record, self.record.move
         if self.request.check or not self.holder.held:
             return self.result(end)
         try:
             self.holder.ready()  # whoever lost its lease must not write over the history of who finished
+            record, move = self.record, self.record.move
             if not (self.request.quiet and (move is None or move.step == "confirm")):
                 self.keep_history(end)
             if end.outcome == "broken":

@@ -307,6 +307,8 @@ class Rules:
                     break
             else:
                 self.fail(TRUE, f"{proc.name}: {result.outcome}, but it left the record otherwise")
+        if f"changed by {proc.name}" in f"{result.message} ".replace(";", " "):
+            self.fail(TRUE, f"{proc.name} lost its lease to itself: {result.message[:100]}")
         quiet = "othing was changed" in result.message or "othing was stopped" in result.message
         if proc.name in self.changers and (quiet or not result.changed):
             self.fail(TRUE, f"{proc.name} says that nothing was changed: {result.message[:100]}")

@@ -16,6 +16,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.lease import (
 )
 from ansible_collections.hotstandby.ops.plugins.module_utils.record import RecordUnreadable
 from ansible_collections.hotstandby.ops.plugins.module_utils.store import RecordStore
+from botocore.exceptions import ReadTimeoutError
 
 from tests.simulation.aws import Clock
 from tests.simulation.world import World
@@ -277,6 +278,53 @@ def test_a_store_that_fails_once_loses_no_lease() -> None:
     assert mine.held
     mine.write(pending=("y",))
     assert world.record().pending == ("y",)
+
+
+def unanswered(world: World) -> None:
+    """The next write comes true; from then on nothing is answered."""
+    down: list[bool] = []
+
+    def hook(_service: str, operation: str, done: bool) -> None:
+        if down or (done and operation == "UpdateItem"):
+            down.append(True)
+            raise ReadTimeoutError(endpoint_url="https://dynamodb.invalid")
+
+    world.network.hook = hook
+
+
+def well(world: World) -> None:
+    world.network.hook = lambda _service, _operation, _done: None
+
+
+def test_a_write_that_was_not_answered_is_known_again_as_ours() -> None:
+    world, store = pair()
+    mine = holder(world, store)
+    mine.write()
+    unanswered(world)
+    with pytest.raises(RecordUnreadable):
+        mine.write(pending=("eipalloc-1",))
+    with pytest.raises(RecordUnreadable):
+        mine.ready()
+    well(world)
+    before = writes(world)
+    mine.ready()
+    assert mine.record == store.read() and mine.record.pending == ("eipalloc-1",) and writes(world) == before
+    mine.write(pending=())
+    assert store.read().pending == () and mine.held
+
+
+def test_a_write_that_was_not_answered_and_a_taker_is_a_loss() -> None:
+    world, store = pair()
+    mine = holder(world, store)
+    mine.write()
+    unanswered(world)
+    with pytest.raises(RecordUnreadable):
+        mine.write(pending=("eipalloc-1",))
+    well(world)
+    world.clock.sleep(1000)
+    holder(world, store, "akira@b/2").write()
+    with pytest.raises(LeaseLost, match="akira"):
+        mine.write()
 
 
 def test_a_pause_by_somebody_between_read_and_take_stops_a_new_holder() -> None:

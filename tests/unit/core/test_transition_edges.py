@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from tests.simulation.world import World
 from tests.unit.core.move_log import ADDRESS, AGAIN, STATUS, WELL, Seen, dead, order, told
@@ -405,3 +406,27 @@ def test_who_swore_that_the_source_is_off_has_it_asked_all_the_same() -> None:
     seen = Seen(world)
     result = world.run(assume_down=True, allow_unfenced=True, reason="plug pulled")
     assert result.outcome == "moved" and seen.sent[-1] == ("status", "ab", False, "", "normal", "20", "")
+
+
+def test_a_withdrawal_that_was_not_answered_is_unfinished_and_not_lost_to_itself() -> None:
+    """The write comes true, its answer and the next read are lost; then the table is well again."""
+    world = World().steady()
+    lost: list[str] = []
+
+    def hook(_service: str, operation: str, done: bool) -> None:
+        if not lost and done and operation == "UpdateItem" and world.record().state == "moving":
+            lost.append(operation)
+        elif not (len(lost) == 1 and operation == "GetItem" and not done):
+            return
+        else:
+            lost.append(operation)
+        raise ReadTimeoutError(endpoint_url="https://dynamodb.example.invalid")
+
+    world.network.hook = hook
+    result = world.run(mode="switchover", to="hub-b")
+    assert lost == ["UpdateItem", "GetItem"]
+    assert (result.outcome, result.code, result.changed) == ("unfinished", "record_unreadable", True)
+    record = world.record()
+    assert (record.state, record.active, record.lease) == ("moving", None, None), "it was let go as it stands"
+    assert record.move is not None and record.move.step == "stop"
+    assert world.run(to="hub-b").outcome == "moved" and world.record().active == "hub-b"
