@@ -19,6 +19,7 @@ from .base import Process, ProductError, Ran, Runner, Status
 
 PID_FILE = "log/flowsvc.pid"  # below data_dir
 START, STOP, CONTROL = "boot/bin/flowsvc", "boot/bin/fsstop", "server/bin/fsctrl"  # below install_dir
+UNDER_WAY = ".hotstandby-sync/state.json"  # below data_dir, while a copy is under way
 NOT_SENT = (255, -1)
 SLACK = 5.0  # seconds by which a process may seem younger than the pid file it wrote
 FOREGROUND = 3.0  # seconds after which a start command that has not ended is left to be the service itself
@@ -131,7 +132,7 @@ class Warp:
         """Every process of the product on this node, control commands included."""
         given = self.install_dir.rstrip("/") + "/"
         real = self.runner.real_path(self.install_dir).rstrip("/") + "/"
-        places = tuple(place for place in {given, real} if place != "/")
+        places = tuple(place for place in (given, real) if place != "/")
         return [item for item in self.runner.processes() if is_ours(item, places)]
 
     def leftovers(self) -> list[Process]:
@@ -229,7 +230,15 @@ class Warp:
     # -- start and stop
 
     def start(self, limit: float) -> Ran:
-        """Order the start as the product's user. A command that does not end is the service: it is left alone."""
+        """Order the start as the product's user. A command that does not end is the service: it is left alone.
+
+        Raises ProductError on trees that a copy has left half done.
+        """
+        if self.runner.noted(os.path.join(self.data_dir, UNDER_WAY)) is not None:
+            raise ProductError(
+                f"{self.data_dir} holds a copy that has not ended: end it (playbook sync, module warp_sync), or go back "
+                "(warp_backup, state restored)"
+            )
         ran = self._run(START, limit=min(limit, FOREGROUND), group="left")
         # no exit code of it means anything: whoever called asks for the status until the limit
         return Ran(0, ran.output, ran.seconds, ran.left)
@@ -260,6 +269,3 @@ class Warp:
     def autostart(self) -> Optional[bool]:
         """Whatever starts it at boot was set up by hand, which cannot be told from here."""
         return None
-
-
-__all__ = ["Found", "Main", "ProductError", "Warp", "is_ours", "parse_pid", "parse_services"]

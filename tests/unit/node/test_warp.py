@@ -42,6 +42,7 @@ class Machine:
         self.answers: dict[str, Ran] = {"status": Ran(0, "http : RUNNING\n", 0.1)}
         self.ran: list[tuple[str, str | None, str]] = []
         self.signals: list[tuple[int, bool]] = []
+        self.copying: tuple[str, float] | None = None
 
     def run(
         self, argv: Sequence[str], limit: float, env: Mapping[str, str] | None = None,
@@ -64,6 +65,8 @@ class Machine:
         return []
 
     def noted(self, path: str) -> tuple[str, float] | None:
+        if path == f"{DATA}/.hotstandby-sync/state.json":
+            return self.copying
         assert path == PID_FILE
         return self.file
 
@@ -210,3 +213,11 @@ def test_an_unreadable_pid_file_is_no_answer() -> None:
 
     with pytest.raises(ProductError, match="Stale"):
         warp(Odd(java(40))).status(5)
+
+
+def test_nothing_is_started_on_half_a_copy() -> None:
+    machine = Machine()
+    machine.copying = ("{}", 1.0)
+    with pytest.raises(ProductError, match="a copy that has not ended"):
+        warp(machine).start(5)
+    assert machine.ran == []

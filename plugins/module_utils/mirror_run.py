@@ -1,0 +1,385 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A copy of both trees: what is asked first, and in which order things are done, so that any instant can be the last."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional
+
+from . import mirror_tree as tree_of
+from .mirror import (
+    DISK_FULL,
+    LOOKS,
+    MARKER,
+    PRESERVE,
+    RUNTIME,
+    VANISHED,
+    WORK,
+    Changes,
+    Engine,
+    Marker,
+    MirrorError,
+    Report,
+    check_path,
+    clean_patterns,
+    decode,
+    explain_rsync,
+    judge_direction,
+    literal_parents,
+    overlap,
+    parse_changes,
+    parse_marker,
+    rsync_argv,
+    too_many,
+)
+from .mirror_backup import PLAN, drop_backup, new_backup
+from .mirror_source import Seen, Source
+
+ROUNDS = 3  # runs of one tree in which files vanish before that counts as a failure
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be copied. `trees` is {"data"|"install": (source's path, path here)}, of which data comes last.
+
+    `own_node`, `source_node` and `pair` are who the hosts are, None where nobody knows. `live`: the source may run, the
+    copy counts as under way until one without it has ended.
+    """
+
+    trees: Mapping[str, tuple[str, str]]
+    backup_dir: str
+    source: Source = field(default_factory=Source)
+    preserve: tuple[str, ...] = PRESERVE
+    exclude: tuple[str, ...] = RUNTIME
+    delete: bool = True
+    max_delete: float = 50.0
+    require_stopped: bool = True
+    live: bool = False
+    force_direction: bool = False
+    reason: str = ""
+    own_node: Optional[str] = None
+    source_node: Optional[str] = None
+    pair: Optional[str] = None
+    config: str = "/etc/hotstandby/pair.json"
+    marked: bool = True  # whether the source's marker is put here; a backup has none
+
+    def excludes(self, tree: str) -> tuple[str, ...]:
+        """What a run of that tree leaves alone on both sides."""
+        return (*self.preserve, *self.exclude) if tree == "data" else ()
+
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def run_rsync(argv: list[str], keep: tuple[int, ...] = ()) -> subprocess.CompletedProcess[bytes]:
+    """Run it. What it prints is what there is to tell; `keep` are locks that live as long as it does."""
+    env = {**os.environ, "LC_ALL": "C", "RSYNC_RSH": "ssh"}
+    try:
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, env=env, pass_fds=keep, check=False
+        )
+    except OSError as error:
+        raise MirrorError(
+            f"rsync cannot be run here: {error.strerror or error}", code="sync_failed"
+        ) from None
+
+
+class Mirror:
+    """One copy. `stopped` says why the product here is not known to be stopped, empty when it is."""
+
+    def __init__(self, job: Job, stopped: Callable[[], str], run: Run = run_rsync) -> None:
+        preserve, exclude = clean_patterns("preserve", job.preserve), clean_patterns("exclude", job.exclude)
+        trees = {
+            name: (check_path(f"source_{name}_dir", source), check_path(f"{name}_dir", target))
+            for name, (source, target) in job.trees.items()
+        }
+        backup = check_path("backup_dir", job.backup_dir)
+        self.job = replace(job, preserve=preserve, exclude=exclude, trees=trees, backup_dir=backup)
+        self._stopped, self._run = stopped, run
+        self.places = {name: tree_of.place(f"{name}_dir", target) for name, (_from, target) in trees.items()}
+        self.root = self.places["data"].path
+        self.notes: list[str] = []
+        self._locks: tuple[int, ...] = ()
+
+    # -- questions
+
+    def _look(self, token: str = "") -> Seen:
+        job = self.job
+        paths = {name: source for name, (source, _to) in job.trees.items()}
+        parents = literal_parents(job.preserve)
+        return job.source.look(paths, LOOKS, parents, token, WORK, job.config)
+
+    def _check_places(self, seen: Seen) -> None:
+        """Raises MirrorError for directories that must not meet."""
+        same = not self.job.source.host or (seen.boot != "" and seen.boot == tree_of.boot_id())
+        backup = tree_of.place("backup_dir", self.job.backup_dir)
+        own = [*self.places.values(), backup]
+        pairs = [(one, other, True) for index, one in enumerate(own) for other in own[index + 1 :]]
+        # a whole backup is a source that lies in the directory of the backups
+        against = own if self.job.marked else own[:-1]
+        pairs += [(one, other, same) for one in seen.places.values() for other in against]
+        sources = list(seen.places.values())
+        pairs += [(one, other, True) for index, one in enumerate(sources) for other in sources[index + 1 :]]
+        for one, other, together in pairs:
+            why = overlap(one, other, together)
+            if why:
+                raise MirrorError(f"{why}: nothing was copied")
+
+    def _check_source(self, seen: Seen) -> None:
+        for name, place in seen.places.items():
+            if not place.chain:
+                raise MirrorError(f"source_{name}_dir: {self.job.trees[name][0]} is not there on the source")
+            if name not in seen.looks:
+                why = (
+                    "is empty: is it mounted?"
+                    if name not in seen.filled
+                    else "does not look like ASTERIA Warp's"
+                )
+                needs = " or ".join(LOOKS[name][:2])
+                raise MirrorError(f"source_{name}_dir: {self.job.trees[name][0]} {why} (it has no {needs})")
+        for word, names in (("a link", seen.links), ("no directory", seen.odd)):
+            if names:
+                raise MirrorError(
+                    f"source_data_dir: {names[0]} is {word} there: it would take the place of this node's own files"
+                )
+        if seen.unfinished:
+            raise MirrorError(
+                "source_data_dir: the source itself holds a copy that has not ended: finish that first"
+            )
+        if not seen.rsync:
+            raise MirrorError("there is no rsync on the source: install it", code="sync_source")
+
+    def _check_target(self) -> None:
+        for name, place in self.places.items():
+            there = [os.path.lexists(os.path.join(place.path, item)) for item in LOOKS[name]]
+            if not any(there) and not tree_of.empty(place.path):
+                raise MirrorError(
+                    f"{name}_dir: {place.path} is not empty and does not look like ASTERIA Warp's: nothing was copied"
+                )
+        for name in literal_parents(self.job.preserve):
+            path = os.path.join(self.root, name)
+            if os.path.islink(path):
+                raise MirrorError(
+                    f"data_dir: {path} is a link: the files to preserve must lie in the tree itself"
+                )
+
+    def _check_direction(self, seen: Seen) -> tuple[Optional[Marker], Optional[Marker]]:
+        """(the source's marker, ours). Raises MirrorError when the copy must not go that way."""
+        job = self.job
+        theirs = parse_marker(seen.marker, f"the source's {MARKER}")
+        text = tree_of.read_text(os.path.join(self.root, MARKER))
+        ours = parse_marker(text, os.path.join(self.root, MARKER))
+        who = job.source_node or (seen.node if job.source.host else None)
+        why = judge_direction(theirs, ours, who, job.own_node, job.pair)
+        if why and job.force_direction:
+            if not job.reason.strip():
+                raise MirrorError(
+                    "reason: force_direction needs one: why the older or unknown data shall win",
+                    code="bad_option",
+                )
+            self.notes.append(f"direction forced ({job.reason.strip()}): {why}")
+        elif why:
+            raise MirrorError(
+                f"{why}. Nothing was copied; force_direction with a reason would do it", code="sync_direction"
+            )
+        return theirs, ours
+
+    def _check_stopped(self, seen: Seen) -> None:
+        if not self.job.require_stopped:
+            return
+        why = self._stopped()
+        if why:
+            raise MirrorError(f"ASTERIA Warp is not stopped here: {why}", code="sync_not_stopped")
+        if seen.running and not self.job.live:
+            pids = ", ".join(str(pid) for pid in seen.running[:5])
+            raise MirrorError(
+                f"ASTERIA Warp is not stopped on the source (pid {pids})", code="sync_not_stopped"
+            )
+
+    # -- runs
+
+    def _engine(self, seen: Seen) -> Engine:
+        place = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
+        ours = self._run(["rsync", "--version"]).stdout.decode("ascii", "replace")
+        both = [text.replace(",", " ").split() for text in (ours, seen.rsync)]
+        return Engine(
+            remote=self.job.source.remote(),
+            acls=all("ACLs" in words for words in both)
+            and tree_of.supports(place, "system.posix_acl_access"),
+            xattrs=all("xattrs" in words for words in both) and tree_of.supports(place, "user.hotstandby"),
+            delete=self.job.delete,
+        )
+
+    def _rsync(self, engine: Engine, name: str, **how: Any) -> tuple[int, Changes, str]:
+        source = self.job.source.spell(self.job.trees[name][0])
+        argv = rsync_argv(engine, source, self.places[name].path, self.job.excludes(name), **how)
+        done = self._run(argv, self._locks)
+        return done.returncode, parse_changes(decode(done.stdout)), decode(done.stderr)
+
+    def _plan(self, engine: Engine) -> dict[str, Changes]:
+        """What would be done. Raises MirrorError."""
+        found = {}
+        for name, place in self.places.items():
+            rc, changes, stderr = self._rsync(engine, name, dry=True)
+            if rc not in (0, VANISHED):
+                raise MirrorError(
+                    f"{explain_rsync(rc, stderr, name)}. Nothing was changed", code="sync_failed"
+                )
+            found[name] = changes
+            if changes.deleted:
+                there = tree_of.count(place.path, self.job.excludes(name))
+                why = too_many(changes.deleted, there, self.job.max_delete, f"{name}_dir")
+                if why:
+                    raise MirrorError(f"max_delete: {why}", code="sync_max_delete")
+        return found
+
+    def _act(self, engine: Engine, name: str, plan: Changes, backup: str) -> tuple[Changes, int]:
+        """Do what was planned. Raises MirrorError."""
+        place = self.places[name]
+        if not plan.changes:
+            return plan, 1
+        most = plan.deleted
+        for turn in range(1, ROUNDS + 1):
+            rc, changes, stderr = self._rsync(engine, name, backup=os.path.join(backup, name), most=most)
+            if rc == 0:
+                return (plan if turn > 1 else changes), turn
+            if rc != VANISHED:
+                again = "run it again when that is mended; to go back: warp_backup with state=restored"
+                code = "sync_disk_full" if rc == DISK_FULL or "No space left" in stderr else "sync_failed"
+                raise MirrorError(
+                    f"{explain_rsync(rc, stderr, place.option)}. Each file is old or new; {again}", code
+                )
+        if self.job.live:
+            self.notes.append(f"{name}: files vanished on the running source")
+            return plan, ROUNDS
+        raise MirrorError(
+            f"{place.option}: files vanish on the source: does something still run there?", code="sync_failed"
+        )
+
+    def _begin(self, plans: Mapping[str, Changes], ours: Optional[Marker]) -> str:
+        """Write down the way back, then say that a copy is under way. Returns the backup's directory."""
+        earlier = tree_of.under_way(self.root) or {}
+        backup = new_backup(self.job.backup_dir)
+        trees = {
+            name: {
+                "path": self.places[name].path,
+                "created": [change.path for change in plan.changes if change.what == "created"],
+                "attributes": tree_of.attributes(self.places[name].path, plan.changes),
+            }
+            for name, plan in plans.items()
+        }
+        text = None if ours is None else ours.text()
+        about = {
+            "kind": "sync",
+            "time": time.time(),
+            "reason": self.job.reason,
+            "marker": text,
+            "trees": trees,
+        }
+        tree_of.write_text(
+            os.path.join(backup, PLAN),
+            json.dumps({**about, "continues": earlier.get("backup")}) + "\n",
+            0o600,
+        )
+        for place in self.places.values():
+            os.makedirs(place.path, exist_ok=True)
+            tree_of.begin(place.path, {"backup": backup, "live": self.job.live, "time": time.time()})
+        return backup
+
+    def run(self, check: bool = False) -> Report:
+        """Copy, or (check) only tell what would be done. Raises MirrorError."""
+        try:
+            with ExitStack() as stack:
+                return self._copy(check, stack)
+        finally:
+            self.job.source.close()
+
+    def _copy(self, check: bool, stack: ExitStack) -> Report:
+        job = self.job
+        self._check_target()
+        seen = self._look()
+        self._check_places(seen)
+        self._check_source(seen)
+        theirs, ours = self._check_direction(seen)
+        self._check_stopped(seen)
+        locks = []
+        for place in self.places.values():
+            if os.path.isdir(place.path):
+                locks.append(tree_of.lock(place.path))
+                stack.callback(os.close, locks[-1])
+        self._locks = tuple(locks)
+        engine = self._engine(seen)
+        before = tree_of.kept(self.root, job.preserve)
+        plans = self._plan(engine)
+        unfinished = tree_of.under_way(self.root) is not None
+        marked = job.marked and not job.live and theirs != ours
+        todo = marked or any(plan.changes for plan in plans.values())
+        if check or not (todo or unfinished):
+            return self._report(plans, before, before, marked)
+        if not check and not todo:
+            # an earlier copy had done everything but say so
+            for place in self.places.values():
+                tree_of.end(place.path)
+            return self._report(plans, before, before, False)
+        backup = self._begin(plans, ours)
+        if not check:
+            self._same_directory(backup)
+        done, rounds = {}, 1
+        # the data last: who interrupts it in between finds the data as old as they were
+        for name in sorted(plans, key=lambda name: name == "data"):
+            done[name], turns = self._act(engine, name, plans[name], backup)
+            rounds = max(rounds, turns)
+        after = tree_of.kept(self.root, job.preserve)
+        if not job.live:
+            self._finish(seen, theirs, marked)
+        return replace(self._report(done, before, after, marked, backup), rounds=rounds)
+
+    def _same_directory(self, backup: str) -> None:
+        """One folder under two names, as on a shared file system, shows itself by what was just written into it."""
+        again = self._look(os.path.join(WORK, tree_of.STATE))
+        if again.token:
+            for place in self.places.values():
+                tree_of.end(place.path)
+            drop_backup(backup)
+            raise MirrorError("data_dir is the source's own directory under another name: nothing was copied")
+
+    def _finish(self, seen: Seen, theirs: Optional[Marker], marked: bool) -> None:
+        """The source must have stood still; then, last of all, the marker."""
+        if self.job.require_stopped:
+            again = self._look()
+            if again.running or again.marker != seen.marker:
+                raise MirrorError(
+                    "the source was started during the copy: stop it and run it again",
+                    code="sync_not_stopped",
+                )
+        for place in self.places.values():
+            tree_of.sync_all(place.path)
+        if marked:
+            path = os.path.join(self.root, MARKER)
+            if theirs is None:
+                tree_of.remove(path)
+            else:
+                tree_of.write_text(path, theirs.text())
+        for place in self.places.values():
+            tree_of.end(place.path)
+
+    def _report(
+        self,
+        changes: Mapping[str, Changes],
+        before: Any,
+        after: Any,
+        marked: bool,
+        backup: Optional[str] = None,
+    ) -> Report:
+        skipped = [name for item in changes.values() for name in item.skipped]
+        if skipped:
+            self.notes.append(f"skipped, since no copy makes sense of them: {', '.join(skipped[:10])}")
+        return Report(changes, before, after, marked, backup, notes=tuple(self.notes))
