@@ -18,8 +18,13 @@ from typing import Any, Optional
 
 MARKER = ".hotstandby-data"  # who made the data of a tree
 WORK = ".hotstandby-sync"  # below a tree, while a copy is under way: temporary files, and what says so
+IDENTITY, STAMP = (
+    ".identity",
+    ".hotstandby-identity",
+)  # of shared folders: each node's own files, and whose are in place
 PRESERVE = ("system/license/*", "system/conf/server.xconf")
 RUNTIME = ("log/",)
+OURS = (MARKER, f"{WORK}/", STAMP, f"{IDENTITY}/")  # what no copy ever carries or deletes
 LOOKS = {  # one of these is in a tree that is Warp's
     "install": ("boot/bin/flowsvc", "server/bin/fsctrl", "boot/bin/flowsvc.exe"),
     "data": ("system/conf", "system/license"),
@@ -209,7 +214,7 @@ def rsync_argv(
     argv += ["--dry-run"] if dry else [f"--temp-dir={WORK}"]
     argv += [f"--max-delete={most}"] if most is not None and engine.delete else []
     argv += ["--backup", f"--backup-dir={backup}"] if backup and not dry else []
-    argv += [f"--exclude=/{pattern}" for pattern in (MARKER, f"{WORK}/", *excludes)]
+    argv += [f"--exclude=/{pattern}" for pattern in (*OURS, *excludes)]
     return [*argv, "--", source.rstrip("/") + "/", target.rstrip("/") + "/"]
 
 

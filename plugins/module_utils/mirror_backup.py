@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from . import mirror_tree as tree_of
-from .mirror import COMMON, MARKER, WORK, MirrorError, explain_rsync
+from .mirror import COMMON, MARKER, OURS, WORK, MirrorError, explain_rsync
 
 PLAN = "plan.json"
 PARTIAL = ".partial"  # ends the name of one that is still being made
@@ -124,9 +124,7 @@ def save(folder: str, trees: Mapping[str, str], run: Run, exclude: Sequence[str]
     os.rename(path, partial)
     text = tree_of.read_text(os.path.join(trees["data"], MARKER))
     for name, root in trees.items():
-        words = [
-            f"--exclude=/{pattern}" for pattern in (MARKER, f"{WORK}/", *(exclude if name == "data" else ()))
-        ]
+        words = [f"--exclude=/{pattern}" for pattern in (*OURS, *(exclude if name == "data" else ()))]
         earlier = whole[-1].tree(name) if whole else ""
         words += [f"--link-dest={earlier}"] if earlier and os.path.isdir(earlier) else []
         os.mkdir(os.path.join(partial, name), 0o700)

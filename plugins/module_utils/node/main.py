@@ -14,12 +14,12 @@ from types import FrameType
 from typing import NoReturn, Optional
 
 from ..answer import FAILED, Answer, dump_answer
-from ..products import product_for
 from ..runbook import help_for
 from . import config as configuration
 from . import metadata, request_verbs, rules
 from .check import healthcheck, put_metric
 from .config import Config, ConfigError
+from .equip import equipped
 from .guard import Guard
 from .host import Host, Terminated
 from .look import look, status
@@ -221,7 +221,7 @@ def _make(
     url = os.environ.get(metadata.VARIABLE) or metadata.DEFAULT
     machine = host or RealHost(config.root, url, managed=config.node.instance_id.startswith("mi-"))
     table = Table(config.pair, COMMAND)
-    return Guard(config, machine, product_for(config.pair, config.node.name, machine), table), table
+    return Guard(config, machine, equipped(config, machine), table), table
 
 
 def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> int:

@@ -229,16 +229,20 @@ class Warp:
 
     # -- start and stop
 
-    def start(self, limit: float) -> Ran:
-        """Order the start as the product's user. A command that does not end is the service: it is left alone.
-
-        Raises ProductError on trees that a copy has left half done.
-        """
+    def refuse_half(self) -> None:
+        """Raises ProductError on trees that a copy has left half done."""
         if self.runner.noted(os.path.join(self.data_dir, UNDER_WAY)) is not None:
             raise ProductError(
                 f"{self.data_dir} holds a copy that has not ended: end it (playbook sync, module warp_sync), or go back "
                 "(warp_backup, state restored)"
             )
+
+    def start(self, limit: float) -> Ran:
+        """Order the start as the product's user. A command that does not end is the service: it is left alone.
+
+        Raises ProductError on trees that a copy has left half done.
+        """
+        self.refuse_half()
         ran = self._run(START, limit=min(limit, FOREGROUND), group="left")
         # no exit code of it means anything: whoever called asks for the status until the limit
         return Ran(0, ran.output, ran.seconds, ran.left)
