@@ -250,13 +250,20 @@ def _error(operation: str, status: int, headers: Mapping[str, str], raw: bytes) 
 
 def light_client(service: str, pair: PairSpec, lease: float) -> Optional[LightClient]:
     """A client of the pair's region; None where boto3 has to make it. Never raises."""
-    area = pair.region.partition("-")[0]
+    return light_client_of(service, pair.region, pair.endpoint_url, lease)
+
+
+def light_client_of(
+    service: str, region: str, endpoint_url: Optional[str], lease: float
+) -> Optional[LightClient]:
+    """A client of that region; None where boto3 has to make it. Never raises."""
+    area = region.partition("-")[0]
     known = area in SUFFIXES or (
-        area in COMMERCIAL and not pair.region.startswith(("us-iso", "us-gov", "eu-isoe"))
+        area in COMMERCIAL and not region.startswith(("us-iso", "us-gov", "eu-isoe"))
     )
     if not plain_surroundings(os.environ) or not known:
         return None
-    url = pair.endpoint_url or f"https://{service}.{pair.region}.{SUFFIXES.get(area, 'amazonaws.com')}"
+    url = endpoint_url or f"https://{service}.{region}.{SUFFIXES.get(area, 'amazonaws.com')}"
     found = keys_of_environment(os.environ)
     if found is None and os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return None
@@ -266,4 +273,4 @@ def light_client(service: str, pair: PairSpec, lease: float) -> Optional[LightCl
         credentials.get()
     except NoCredentialsError:
         return None
-    return LightClient(service, pair.region, url, credentials, lease)
+    return LightClient(service, region, url, credentials, lease)

@@ -16,7 +16,7 @@ from typing import NoReturn, Optional
 from ..answer import FAILED, Answer, dump_answer
 from ..runbook import help_for
 from . import config as configuration
-from . import metadata, request_verbs, rules
+from . import job_verbs, metadata, request_verbs, rules
 from .check import healthcheck, put_metric
 from .config import Config, ConfigError
 from .equip import equipped
@@ -112,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     made["ssm"].add_argument("--action", choices=REMOTE, required=True)
     made["ssm"].add_argument("--pair", required=True)
     request_verbs.add_verbs(verbs.add_parser)
+    job_verbs.add_verbs(verbs.add_parser)
     return top
 
 
@@ -234,6 +235,8 @@ def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> i
             from . import requests  # what no other command needs
 
             return requests.run(given)
+        if action in job_verbs.VERBS:
+            return job_verbs.run(given)
         config = configuration.load_config(given.config)
     except UsageError as error:
         message, code = f"usage: {error}", error.code

@@ -9,9 +9,11 @@ import http.client
 import itertools
 import json
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from sandbox.endpoint import Caller, Endpoint, NoHypervisor
 KEY = "AKIACONTROLLER000000"
 NUMBERS = itertools.count()
 REGION = "ap-northeast-1"
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +211,15 @@ def agent(endpoint: Endpoint) -> Iterator[Callable[..., ThreadAgent]]:
 def call_of(client: Clients) -> Callable[[str, str], Callable[..., Any]]:
     """A client's method by name."""
     return lambda service, name: getattr(client(service), name)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    found = tmp_path_factory.mktemp("bin") / "hotstandby.pyz"
+    subprocess.run(
+        [sys.executable, str(ROOT / "hack" / "build_zipapp.py"), str(found)], check=True, timeout=120
+    )
+    front = found.with_name("hotstandby")
+    front.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{found}" "$@"\n', encoding="utf-8")
+    front.chmod(0o755)
+    return str(front)

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,6 @@ from sandbox.endpoint import Endpoint
 from tests.integration.endpoint.conftest import KEY, REGION
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> str:
-    found = tmp_path_factory.mktemp("bin") / "hotstandby.pyz"
-    subprocess.run(
-        [sys.executable, str(ROOT / "hack" / "build_zipapp.py"), str(found)], check=True, timeout=120
-    )
-    front = found.with_name("hotstandby")
-    front.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{found}" "$@"\n', encoding="utf-8")
-    front.chmod(0o755)
-    return str(front)
 
 
 class Host:

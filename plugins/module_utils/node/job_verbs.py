@@ -1,0 +1,94 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words of `run-exclusive`; what it does is loaded only when it is meant."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Callable
+
+VERBS = ("run-exclusive",)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a number of seconds: {text!r}") from None
+    if not 0 <= value <= 366 * 86400:
+        raise argparse.ArgumentTypeError(f"not between 0 and a year: {text!r}")
+    return value
+
+
+def _slots(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"not a number of slots (1 to 100): {text!r}")
+    return int(text)
+
+
+def add_store(verb: Any, required: bool) -> None:
+    """Where the records are, and how they are reached."""
+    verb.add_argument(
+        "--store",
+        required=required,
+        default="",
+        metavar="dynamodb:TABLE|dir:PATH",
+        help="where the runs are kept",
+    )
+    verb.add_argument("--lease", type=_positive, default=30.0, metavar="S", help="default 30")
+    verb.add_argument("--region", default="", help="else the environment's, or the pair's")
+    verb.add_argument("--endpoint-url", default="", metavar="URL")
+    verb.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+
+
+def add_verbs(add: Callable[..., Any]) -> None:
+    """The commands. `add` is a subparsers' add_parser."""
+    text = "run a command on exactly one of the nodes that try the same run; exit code 75 when the store does not answer"
+    verb = add("run-exclusive", help=text, description=text)
+    add_store(verb, required=True)
+    verb.add_argument("--job", required=True, metavar="NAME")
+    verb.add_argument(
+        "--run",
+        dest="run_id",
+        default="",
+        metavar="ID",
+        help="else RD_JOB_EXECID, or the tick that --every makes",
+    )
+    verb.add_argument(
+        "--every",
+        type=_positive,
+        default=60.0,
+        metavar="S",
+        help="the schedule's period, for --run; default 60",
+    )
+    verb.add_argument(
+        "--after-failure",
+        choices=("stop", "next"),
+        default="stop",
+        help="a failure ends the run (stop, the default), or the next node may try",
+    )
+    verb.add_argument(
+        "--wait", type=_positive, metavar="S", help="wait so long for the result, and exit with its code"
+    )
+    verb.add_argument(
+        "--slots",
+        type=_slots,
+        metavar="N",
+        help="a semaphore: each caller runs, at most N of the job at once",
+    )
+    verb.add_argument(
+        "--grace", type=_positive, default=10.0, metavar="S", help="between SIGTERM and SIGKILL; default 10"
+    )
+    verb.add_argument("--old-lock", default="", metavar="DIR", help="a lock that mkdir made, with dir: only")
+    verb.add_argument(
+        "--report", default="", metavar="FILE", help="write the JSON line there, not to the output"
+    )
+    verb.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND...")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    from . import job_run  # what no other command needs
+
+    return job_run.run(given)
