@@ -51,7 +51,8 @@ def client_maker(
 
     def client(service: str) -> Any:
         if service not in made:
-            extra = {"region": region or module.region, "config": client_config(lease)}
+            config = client_config(lease, endpoint_url or module.params.get("endpoint_url"))
+            extra = {"region": region or module.region, "config": config}
             if endpoint_url:
                 extra["endpoint"] = endpoint_url
             made[service] = module.client(service, **extra)

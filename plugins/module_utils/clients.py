@@ -34,23 +34,29 @@ def timing(lease: float) -> dict[str, Any]:
     }
 
 
-def client_config(lease: float) -> Any:
+def _addressing(endpoint_url: Optional[str]) -> dict[str, Any]:
+    """A store that is not Amazon's is asked with the bucket in the path, which each of them understands."""
+    own = bool(endpoint_url) and ".amazonaws." not in str(endpoint_url)
+    return {"s3": {"addressing_style": "path" if own else "auto"}}
+
+
+def client_config(lease: float, endpoint_url: Optional[str] = None) -> Any:
     """The one botocore Config of the core: time limits and retries, from the lease in seconds."""
     from botocore.config import Config
 
-    return Config(user_agent_extra="hotstandby.ops", **timing(lease))
+    return Config(user_agent_extra="hotstandby.ops", **_addressing(endpoint_url), **timing(lease))
 
 
 def bulk_config(workers: int, endpoint_url: Optional[str] = None) -> Any:
-    """The Config for many calls by `workers` threads: one attempt each, since the caller counts and repeats them.
-
-    A store that is not Amazon's is asked with the bucket in the path, which each of them understands.
-    """
+    """The Config for many calls by `workers` threads: one attempt each, since the caller counts and repeats them."""
     from botocore.config import Config
 
-    own = bool(endpoint_url) and ".amazonaws." not in str(endpoint_url)
+    # where a checksum is not needed, older stores do not know it
+    known = "request_checksum_calculation" in Config.OPTION_DEFAULTS
+    plain = {"request_checksum_calculation": "when_required"} if known else {}
     return Config(
-        s3={"addressing_style": "path" if own else "auto"},
+        **_addressing(endpoint_url),
+        **plain,
         user_agent_extra="hotstandby.ops",
         connect_timeout=5,
         read_timeout=120,  # a server-side copy of 5 GB takes its time
@@ -68,7 +74,11 @@ def make_client(
     import boto3
 
     return boto3.session.Session().client(
-        service, region_name=region, endpoint_url=endpoint_url, config=client_config(lease), **extra
+        service,
+        region_name=region,
+        endpoint_url=endpoint_url,
+        config=client_config(lease, endpoint_url),
+        **extra,
     )
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from .clients import error_code, explain, is_passing
 from .requeue import Head, Listed
+from .requeue_copy import short_copies
 from .requeue_hook import teach_conditions
 
 BATCH = 1000  # keys in one DeleteObjects
@@ -22,7 +23,8 @@ LONGEST_WAIT = 8.0  # seconds between two attempts
 NONSENSE = '"00000000000000000000000000000000"'  # an ETag that no object has
 _PASSED_ON = ("ContentType", "ContentEncoding", "ContentLanguage", "ContentDisposition", "CacheControl", "Expires",
               "WebsiteRedirectLocation", "StorageClass", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled")  # fmt: skip
-_MISSING = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion"})
+# an upload that is gone was ended by another requeue of the same object
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion", "NoSuchUpload"})
 _CONDITION = frozenset({"PreconditionFailed", "412"})
 _NOT_KNOWN = frozenset({"NotImplemented", "501"})
 # a conditional write met another write of the same key
@@ -102,18 +104,21 @@ class Bucket:
         self.sends = True  # conditions are sent even where they are not known to be kept
         self.requests = 0
         self.date: Optional[float] = None
-        self._client = teach_conditions(client)
+        self._lock = threading.Lock()
+        self._client = short_copies(teach_conditions(client), self._count)
         self._sleep, self._attempts, self._before = sleep, attempts, before
         self.payer = {"RequestPayer": "requester"} if requester_pays else {}
-        self._lock = threading.Lock()
+
+    def _count(self) -> None:
+        with self._lock:
+            self.requests += 1
 
     def call(self, method: str, what: str = "", **arguments: Any) -> Any:
         """One call of the client, tried again while that may help."""
         doubtful = False
         for attempt in range(1, self._attempts + 1):
             self._before()
-            with self._lock:
-                self.requests += 1
+            self._count()
             try:
                 return getattr(self._client, method)(Bucket=self.name, **arguments)
             except Exception as error:

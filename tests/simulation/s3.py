@@ -228,22 +228,55 @@ class S3:
                 raise client_error("PreconditionFailed", "UploadPartCopy", 412)
             first, last = (int(text) for text in re.findall(r"\d+", arguments["CopySourceRange"]))
             assert last < len(source.body)
-            parts = self.uploads[arguments["UploadId"]]["parts"]
+            parts = self._upload(arguments, "UploadPartCopy")["parts"]
             parts[arguments["PartNumber"]] = source.body[first : last + 1]
             self.part_copied.append(arguments["CopySourceRange"])
-            return {"CopyPartResult": {"ETag": f'"part{arguments["PartNumber"]}"'}}
+            digest = hashlib.md5(parts[arguments["PartNumber"]]).hexdigest()
+            return {"CopyPartResult": {"ETag": f'"{digest}"'}}
 
         return self._call("UploadPartCopy", arguments, act)
+
+    def upload_part(self, **arguments: Any) -> Any:
+        def act() -> dict[str, Any]:
+            number, body = arguments["PartNumber"], arguments["Body"]
+            assert 1 <= number <= 10_000 and body
+            self._upload(arguments, "UploadPart")["parts"][number] = body
+            return {"ETag": '"' + hashlib.md5(body).hexdigest() + '"'}
+
+        return self._call("UploadPart", arguments, act)
+
+    def list_parts(self, **arguments: Any) -> Any:
+        def act() -> dict[str, Any]:
+            parts = self._upload(arguments, "ListParts")["parts"]
+            numbers = sorted(number for number in parts if number > arguments["PartNumberMarker"])
+            found = [
+                {
+                    "PartNumber": number,
+                    "Size": len(parts[number]),
+                    "ETag": '"' + hashlib.md5(parts[number]).hexdigest() + '"',
+                }
+                for number in numbers[: arguments["MaxParts"]]
+            ]
+            return {"Parts": found} if found else {}
+
+        return self._call("ListParts", arguments, act)
+
+    def _upload(self, arguments: dict[str, Any], operation: str) -> dict[str, Any]:
+        if arguments["UploadId"] not in self.uploads:
+            raise client_error("NoSuchUpload", operation, 404)
+        return self.uploads[arguments["UploadId"]]
 
     def complete_multipart_upload(self, **arguments: Any) -> Any:
         def act() -> dict[str, Any]:
             self._free(arguments, "CompleteMultipartUpload")
-            upload = self.uploads.pop(arguments["UploadId"])
-            asked = upload["arguments"]
-            numbers = [part["PartNumber"] for part in arguments["MultipartUpload"]["Parts"]]
-            assert numbers == sorted(upload["parts"])
+            upload = self._upload(arguments, "CompleteMultipartUpload")
+            del self.uploads[arguments["UploadId"]]
+            asked, named = upload["arguments"], arguments["MultipartUpload"]["Parts"]
+            numbers = [part["PartNumber"] for part in named]
+            assert numbers == sorted(numbers)  # parts that are not named are dropped
             body = b"".join(upload["parts"][number] for number in numbers)
-            etag = f'"{hashlib.md5(body).hexdigest()}-{len(numbers)}"'
+            digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in named)
+            etag = f'"{hashlib.md5(digests).hexdigest()}-{len(numbers)}"'
             tags = dict(pair.split("=") for pair in asked["Tagging"].split("&")) if "Tagging" in asked else {}
             extra = {name: asked[name] for name in PASSED_ON if name in asked}
             self.objects[arguments["Key"]] = Stored(
@@ -255,7 +288,8 @@ class S3:
 
     def abort_multipart_upload(self, **arguments: Any) -> Any:
         def act() -> dict[str, Any]:
-            self.uploads.pop(arguments["UploadId"])
+            self._upload(arguments, "AbortMultipartUpload")
+            del self.uploads[arguments["UploadId"]]
             return {}
 
         return self._call("AbortMultipartUpload", arguments, act)

@@ -11,8 +11,6 @@ are those of clients.py, the errors carry what botocore's ClientError carries, s
 from __future__ import annotations
 
 import datetime
-import hashlib
-import hmac
 import http.client
 import json
 import os
@@ -20,11 +18,11 @@ import random
 import time
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from ..clients import is_passing, timing
 from ..pair import PairSpec
+from ..sigv4 import Keys, sign
 from . import metadata
 
 ROLE = "/latest/meta-data/iam/security-credentials/"
@@ -55,16 +53,6 @@ class ServiceError(Exception):
             "Error": {"Code": code, "Message": message},
             "ResponseMetadata": {"HTTPStatusCode": status},
         }
-
-
-@dataclass(frozen=True)
-class Keys:
-    """Credentials; `until` in seconds of the monotonic clock, None for ever."""
-
-    key: str
-    secret: str
-    token: str = ""
-    until: Optional[float] = None
 
 
 def plain_surroundings(environ: Mapping[str, str]) -> bool:
@@ -110,39 +98,6 @@ class Credentials:
         if self._keys is None or (self._keys.until is not None and self._keys.until <= now):
             raise NoCredentialsError("the instance metadata gives no credentials")
         return self._keys
-
-
-def sign(
-    keys: Keys,
-    service: str,
-    region: str,
-    host: str,
-    path: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    now: str,
-) -> dict[str, str]:
-    """The headers of a POST signed with AWS Signature Version 4. `path` is as it is sent, `now` as 20260102T030405Z."""
-    named = {name.lower(): value.strip() for name, value in headers.items()}
-    named.update({"host": host, "x-amz-date": now})
-    if keys.token:
-        named["x-amz-security-token"] = keys.token
-    names = sorted(named)
-    listed = ";".join(names)
-    lines = "".join(f"{name}:{named[name]}\n" for name in names)
-    quoted = urllib.parse.quote(path, safe="/-_.~")
-    digest = hashlib.sha256(body).hexdigest()
-    whole = f"POST\n{quoted}\n\n{lines}\n{listed}\n{digest}"
-    scope = f"{now[:8]}/{region}/{service}/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(whole.encode()).hexdigest()}"
-    key = f"AWS4{keys.secret}".encode()
-    for word in scope.split("/"):
-        key = hmac.new(key, word.encode(), hashlib.sha256).digest()
-    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    named["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={keys.key}/{scope}, SignedHeaders={listed}, Signature={signature}"
-    )
-    return named
 
 
 class LightClient:
@@ -198,7 +153,8 @@ class LightClient:
         keys = self._credentials.get()
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         host = self._parts.netloc
-        signed = sign(keys, self._service, self._region, host, path, headers, body, now)
+        quoted = urllib.parse.quote(path, safe="/-_.~")
+        signed = sign(keys, self._service, self._region, "POST", host, quoted, headers, body, now)
         response = self._send(path, body, signed)
         raw = response.read(LARGEST)
         found = {name.lower(): value for name, value in response.getheaders()}

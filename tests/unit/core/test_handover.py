@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.hotstandby.ops.plugins.module_utils.clients import bulk_config, make_client
 
 from tests.simulation.aws import Crash, client_error
 from tests.simulation.world import World
@@ -161,3 +162,21 @@ def test_a_move_carries_when_it_began() -> None:
     pair.s3.hook = lambda *_call: began.append(pair.record().move.began)
     assert pair.run().outcome == "moved"
     assert began and all(isinstance(each, float) for each in began)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "style"),
+    [
+        (None, "auto"),
+        ("https://s3.ap-northeast-1.amazonaws.com", "auto"),
+        ("http://minio.example:9000", "path"),
+    ],
+)
+def test_a_store_that_is_not_amazon_s_is_asked_with_the_bucket_in_the_path(
+    endpoint: str | None, style: str
+) -> None:
+    for config in (
+        make_client("s3", "ap-northeast-1", endpoint).meta.config,
+        bulk_config(8, endpoint),
+    ):
+        assert config.s3["addressing_style"] == style

@@ -9,10 +9,16 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from ansible_collections.hotstandby.ops.plugins.module_utils.requeue import ATTEMPTS, OWNER, make_rules
+from ansible_collections.hotstandby.ops.plugins.module_utils.requeue import (
+    ATTEMPTS,
+    OWNER,
+    Listed,
+    make_rules,
+)
+from ansible_collections.hotstandby.ops.plugins.module_utils.requeue_large import mark
 from ansible_collections.hotstandby.ops.plugins.module_utils.requeue_run import requeue
 
-from tests.simulation.aws import Crash
+from tests.simulation.aws import Crash, client_error
 from tests.simulation.requeue import Rig, counts, denied
 
 
@@ -198,7 +204,9 @@ def test_a_large_object_is_copied_in_parts_and_stays_what_it_was(
     assert not rig.s3.uploads and not rig.s3.keys("processing/")
 
 
-@pytest.mark.parametrize("call", ["GetObjectTagging", "UploadPartCopy", "CompleteMultipartUpload"])
+@pytest.mark.parametrize(
+    "call", ["GetObjectTagging", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload"]
+)
 def test_a_large_copy_that_fails_leaves_no_upload_and_the_source(rig: Rig, call: str) -> None:
     rig.s3.put("processing/a-request.json", b"x" * 95, **LARGE)
     rig.s3.hook = denied(call)
@@ -223,3 +231,43 @@ def test_an_upload_that_a_kill_left_behind_is_cleared(rig: Rig) -> None:
     rig.s3.hook = lambda *_call: None
     assert counts(rig.run(large=50)) == {"requeued": 1}
     assert not rig.s3.uploads and rig.s3.keys() == ["wait/a-request.json"]
+
+
+def test_an_upload_of_somebody_else_to_the_same_key_is_left_alone(rig: Rig) -> None:
+    rig.s3.put(
+        "processing/a-request.json", b"x" * 95, etag='"abc-9"', extra={"ContentType": "application/json"}
+    )
+    target = {"Bucket": "requests", "Key": "wait/a-request.json"}
+    bare = rig.s3.create_multipart_upload(**target)["UploadId"]
+    full = rig.s3.create_multipart_upload(**target)["UploadId"]
+    rig.s3.upload_part(**target, UploadId=full, PartNumber=10_000, Body=b"the last part of somebody's own")
+    length = len(mark(Listed("processing/a-request.json", '"abc-9"', 95, 0.0)))
+    same = rig.s3.create_multipart_upload(**target)["UploadId"]
+    rig.s3.upload_part(**target, UploadId=same, PartNumber=10_000, Body=b"?" * length)
+    assert counts(rig.run(large=50)) == {"requeued": 1}
+    assert sorted(rig.s3.uploads) == sorted([bare, full, same]) and "wait/a-request.json" in rig.s3.objects
+
+
+def test_an_upload_that_another_requeue_has_ended_is_no_failure(rig: Rig) -> None:
+    rig.s3.put("processing/a-request.json", b"x" * 95, **LARGE)
+
+    def end(operation: str, _arguments: Any, done: bool) -> None:
+        if operation == "UploadPartCopy" and not done:
+            rig.s3.uploads.clear()
+
+    rig.s3.hook = end
+    assert counts(rig.run(large=50)) == {"skipped": 1} and rig.s3.keys() == ["processing/a-request.json"]
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_completion_whose_answer_is_lost_is_looked_up(rig: Rig, encrypted: bool) -> None:
+    extra = {"ServerSideEncryption": "aws:kms"} if encrypted else {}
+    rig.s3.put("processing/a-request.json", b"x" * 95, etag='"abc-9"', extra=extra)
+
+    def lose(operation: str, _arguments: Any, done: bool) -> None:
+        if done and operation == "CompleteMultipartUpload" and rig.s3.count(operation) == 1:
+            raise client_error("InternalError", operation, 500)
+
+    rig.s3.hook = lose
+    assert counts(rig.run(large=50)) == {"requeued": 1}
+    assert rig.s3.keys() == ["wait/a-request.json"] and rig.s3.count("GetObject") == 0

@@ -47,7 +47,8 @@ def test_it_signs_as_botocore_does(monkeypatch: pytest.MonkeyPatch, token: str, 
     signer.add_auth(request)
     keys = light.Keys("AKID", "secret/+", token)
     host = urllib.parse.urlsplit(url).netloc
-    found = light.sign(keys, "dynamodb", REGION, host, path, headers, body, "20260102T030405Z")
+    quoted = urllib.parse.quote(path, safe="/-_.~")
+    found = light.sign(keys, "dynamodb", REGION, "POST", host, quoted, headers, body, "20260102T030405Z")
     assert found["authorization"] == request.headers["Authorization"]
     assert found.get("x-amz-security-token", "") == token
 
