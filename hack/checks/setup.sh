@@ -82,3 +82,11 @@ if ! [ -d build/npm/node_modules/dynalite ]; then
     missing 'npm is not here: the tests of the record run on one DynamoDB only' optional
   fi
 fi
+# the boto3 of Debian 12, for the nodes that have it
+if ! [ -d build/boto3-1.26/boto3 ]; then
+  say 'installing boto3 1.26 beside the other one'
+  rm -rf build/boto3-1.26.new
+  { .venv/bin/python -m pip install -q --disable-pip-version-check --target build/boto3-1.26.new \
+    boto3==1.26.27 botocore==1.29.27 && mv build/boto3-1.26.new build/boto3-1.26; } ||
+    missing 'boto3 1.26 could not be installed: what Debian 12 brings is not tested' needed
+fi
