@@ -25,8 +25,8 @@ _mended: list[Any] = []
 
 
 def mend(endpoint: Endpoint) -> None:
-    """Let a bucket answer to the alias of its access point."""
-    from moto.s3.models import S3Backend
+    """Let a bucket answer to the alias of its access point, and list parts by their numbers."""
+    from moto.s3.models import FakeMultipart, S3Backend
 
     _mended[:] = [endpoint]
     if hasattr(S3Backend, "sandbox_mended"):
@@ -38,6 +38,13 @@ def mend(endpoint: Endpoint) -> None:
         return get_bucket(backend, _mended[0].aliases.get(bucket_name, bucket_name))
 
     S3Backend.get_bucket = named
+    FakeMultipart.list_parts = _list_parts
+
+
+def _list_parts(upload: Any, part_number_marker: int, max_parts: int) -> Any:
+    """moto takes the marker for a place in the list; it is a part's number."""
+    numbers = sorted(number for number in upload.parts if number > part_number_marker)
+    return (upload.parts[number] for number in numbers[:max_parts])
 
 
 def _bucket(backend: Any, endpoint: Endpoint, name: str) -> Any:

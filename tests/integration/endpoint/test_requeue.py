@@ -200,7 +200,11 @@ def test_in_parts(s3: Any, endpoint: Endpoint) -> None:
     import time
 
     from ansible_collections.hotstandby.ops.plugins.module_utils.requeue import Listed
-    from ansible_collections.hotstandby.ops.plugins.module_utils.requeue_large import copy_large
+    from ansible_collections.hotstandby.ops.plugins.module_utils.requeue_large import (
+        MARK_NUMBER,
+        copy_large,
+        mark,
+    )
     from ansible_collections.hotstandby.ops.plugins.module_utils.requeue_s3 import Bucket, Unmet
 
     put(
@@ -214,8 +218,12 @@ def test_in_parts(s3: Any, endpoint: Endpoint) -> None:
     head = s3.head_object(Bucket="requests", Key=SOURCE)
     listed = Listed(SOURCE, head["ETag"], 11 * MIB, 0.0)
     bucket = Bucket(s3, "requests", time.sleep)
-    left = s3.create_multipart_upload(Bucket="requests", Key=TARGET)["UploadId"]
-    assert left
+    others = s3.create_multipart_upload(Bucket="requests", Key=TARGET)["UploadId"]
+    s3.upload_part(Bucket="requests", Key=TARGET, UploadId=others, PartNumber=1, Body=b"somebody's own")
+    killed = s3.create_multipart_upload(Bucket="requests", Key=TARGET)["UploadId"]
+    s3.upload_part(
+        Bucket="requests", Key=TARGET, UploadId=killed, PartNumber=MARK_NUMBER, Body=mark(listed)
+    )  # fmt: skip
     copy_large(bucket, listed, TARGET, None, smallest=5 * MIB)
     found = s3.head_object(Bucket="requests", Key=TARGET)
     assert (found["Metadata"], found["ContentType"], body(s3, TARGET)) == (
@@ -231,7 +239,10 @@ def test_in_parts(s3: Any, endpoint: Endpoint) -> None:
     endpoint.faults.deny.add((KEY, "s3:UploadPartCopy"))
     with pytest.raises(Exception, match="right"):
         copy_large(bucket, listed, "wait/b-request.json", None, smallest=5 * MIB)
-    assert s3.list_multipart_uploads(Bucket="requests").get("Uploads", []) == []
+    # what a killed run left is gone, what is not ours stays
+    assert [found["UploadId"] for found in s3.list_multipart_uploads(Bucket="requests")["Uploads"]] == [
+        others
+    ]
 
 
 # -- the endpoint itself
