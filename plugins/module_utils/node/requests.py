@@ -150,17 +150,32 @@ def _requeue(bucket: Bucket, rules: Rules, config: Optional[Config], given: argp
             found for found in owners if found and found[0] == config.node.name and found[1] <= _seen(config)
         ]
         each = [dataclasses.replace(rules, owner=f"{name}.{epoch}") for name, epoch in mine]
-    total = Report(conditional=bucket.conditional)
-    for one in each:
-        total.merge(requeue(bucket, one, threads(given.workers), check=given.check, progress=_progress))
+    total, progress = Report(conditional=bucket.conditional), Progress()
+    try:
+        for one in each:
+            total.merge(requeue(bucket, one, threads(given.workers), check=given.check, progress=progress))
+    finally:
+        progress.end()
     return _say(_told(total), FAILED if total.failed or total.error else 0)
 
 
-def _progress(report: Report) -> None:
-    """On long runs somebody at a terminal sees that it goes on; cron sees nothing."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{report.requeued + report.quarantined} moved, {report.requests} requests ")
-        sys.stderr.flush()
+class Progress:
+    """On long runs somebody at a terminal sees that it goes on, page by page; cron sees nothing."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def __call__(self, report: Report) -> None:
+        if sys.stderr.isatty():
+            self._shown = True
+            sys.stderr.write(f"\r{report.requeued + report.quarantined} moved, {report.requests} requests ")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """What is printed next begins on a line of its own."""
+        if self._shown:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
 
 
 def _told(report: Report) -> dict[str, Any]:
