@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration hosts soak-hosts mutation soak exhaustive hunt zipapp clean
+.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration hosts soak-hosts soak-loaded mutation soak exhaustive hunt zipapp clean
 
 PY := .venv/bin/python
 
@@ -16,6 +16,7 @@ help:
 	@echo 'make exhaustive  every fault and every pair of faults at every call of every kind of move'
 	@echo 'make hunt     plants every fault of tests/simulation/planted and tells how each was caught'
 	@echo 'make hosts    the pair and the roles on two systemd hosts (podman, root)'
+	@echo 'make soak-loaded SECONDS=3600  false moves of a pair on two loaded hosts'
 	@echo 'make zipapp   build/hotstandby.pyz, the command of the nodes'
 
 setup:
@@ -41,6 +42,11 @@ mutation: setup-dev
 # 20 rounds of random kill, freeze, network cut and power loss on real hosts; HOTSTANDBY_SEED repeats a run
 soak-hosts: setup-dev
 	@HOTSTANDBY_ROUNDS=20 $(PY) hack/checks/hosts.py --no-molecule -k torment
+
+# a pair that is well on hosts without an idle CPU or disk: false moves in SECONDS (an hour), not part of CI
+SECONDS ?= 3600
+soak-loaded: setup
+	@$(PY) benchmarks/rto/loaded.py --seconds $(SECONDS)
 
 mypy: setup
 	@$(PY) hack/checks/run.py mypy

@@ -144,8 +144,10 @@ def automate(layout: Layout, env: dict[str, str]) -> None:
     playbook(layout, env, layout.automation_log, ["hotstandby.ops.automation", *shorter])
 
 
-def playbook(layout: Layout, env: dict[str, str], log: Any, arguments: Sequence[str]) -> None:
-    """ansible-playbook with this sandbox's inventory and environment."""
+def playbook(
+    layout: Layout, env: dict[str, str], log: Any, arguments: Sequence[str], seconds: float = DEPLOY_SECONDS
+) -> None:
+    """ansible-playbook with this sandbox's inventory and environment. Raises SandboxError."""
     link_collection()
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_"))
@@ -170,12 +172,12 @@ def playbook(layout: Layout, env: dict[str, str], log: Any, arguments: Sequence[
                 stderr=subprocess.STDOUT,
                 cwd=layout.state,
                 env=environment,
-                timeout=DEPLOY_SECONDS,
+                timeout=seconds,
                 check=False,
             )
             failure = f"ended with {done.returncode}" if done.returncode else ""
         except subprocess.TimeoutExpired:
-            failure = f"took more than {DEPLOY_SECONDS:.0f} s"
+            failure = f"took more than {seconds:.0f} s"
         except OSError as error:
             failure = f"could not be run: {error}"
     if failure:

@@ -12,7 +12,7 @@ from .answer import Answer, NoAnswer, Reply
 from .evidence import UNKNOWN, Ask, Evidence, Signals, Verdict, ineligible, judge
 from .health import heartbeat_evidence
 from .lease import Holder
-from .move import Ended, Request, check_restored, in_flight
+from .move import Ended, Request, Seen, check_restored, in_flight
 from .pair import PairSpec
 from .ports import Ports
 from .record import Heartbeat, Record, StoreError
@@ -22,7 +22,7 @@ MARGIN = 3.0  # seconds beside a node's own time limit, for SSM and the process 
 
 
 def look(
-    pair: PairSpec, ports: Ports, holder: Holder, active: str
+    pair: PairSpec, ports: Ports, holder: Holder, active: str, seen: Optional[Seen] = None
 ) -> tuple[dict[str, Reply], Optional[Silence]]:
     """One command to both nodes. A node that is not heard within `timeouts.confirm` gave no answer.
 
@@ -30,22 +30,28 @@ def look(
     seen of it is returned too. Raises CommandError.
     """
     confirm = pair.timeouts.confirm
-    silence = Silence(pair, ports, active) if pair.profile == "fast" else None
     command_id = ports.nodes.send("look", [node.name for node in pair.nodes], timeout=confirm, active=active)
+    silence = Silence(pair, ports, active, seen) if pair.profile == "fast" else None
     wait = confirm + MARGIN
     names = [node.name for node in pair.nodes]
     return ports.nodes.collect(command_id, "look", names, wait, holder.keep, silence), silence
 
 
 class Silence:
-    """Ends the wait for an active whose heartbeat did not change for `heartbeat_timeout` seconds of our clock."""
+    """Ends the wait for an active whose heartbeat did not change for `heartbeat_timeout` seconds of our clock.
 
-    def __init__(self, pair: PairSpec, ports: Ports, active: str) -> None:
+    What the standby had seen of the very same heartbeat before it called counts too, up to half of that time: its wait and
+    ours run at once, and ours alone would never do.
+    """
+
+    def __init__(self, pair: PairSpec, ports: Ports, active: str, seen: Optional[Seen] = None) -> None:
         self._limit = pair.heartbeat_timeout
         self._store = ports.store
         self._active = active
         self.first = self._beat()
-        self.waited = 0.0  # seconds that have passed since, at least
+        same = seen is not None and self.first is not None and self.first.beat == seen.beat
+        self._before = min(seen.still, self._limit / 2) if seen is not None and same else 0.0
+        self.waited = self._before  # seconds for which it stood still, at least
 
     def _beat(self) -> Optional[Heartbeat]:
         try:
@@ -54,9 +60,13 @@ class Silence:
             return None
 
     def __call__(self, waited: float, replies: dict[str, Reply]) -> bool:
-        self.waited = waited
+        self.waited = waited + self._before
         others = [reply for name, reply in replies.items() if name != self._active]
-        if self.first is None or waited < self._limit or any(isinstance(reply, NoAnswer) for reply in others):
+        if (
+            self.first is None
+            or self.waited < self._limit
+            or any(isinstance(reply, NoAnswer) for reply in others)
+        ):
             return False
         found = self._beat()
         return found is not None and found.beat == self.first.beat
@@ -144,6 +154,8 @@ def confirm(
         said = source.state if isinstance(source, Answer) else source.why
         return f"assume_down was given by {request.by or 'the operator'} ({move.source}: {said})"
     verdict, _known = signals(pair, ports, holder, move.source, replies, silence)
+    if verdict.kind == "down" and request.automation and isinstance(source, NoAnswer):
+        verdict = held_before(ports, record, move.source) or verdict
     if verdict.kind == "down":
         return verdict.why
     if verdict.kind == "healthy":
@@ -168,6 +180,27 @@ def confirm(
         "you know that it is down, say so (it is fenced first)",
         command("failover", to=move.target, assume_down="true"),
         code="not_confirmed_unknown",
+    )
+
+
+def held_before(ports: Ports, record: Record, active: str) -> Optional[Verdict]:
+    """Whether a person had stopped the service before the node fell silent: then its end is no failure, and people decide.
+
+    Only for automation, and only by a heartbeat of the grant in force; one that cannot be read holds nothing back.
+    """
+    try:
+        beat = ports.store.heartbeat(active)
+    except StoreError:
+        return None
+    if (
+        beat is None
+        or not beat.held
+        or beat.instance_id != record.nodes.get(active)
+        or beat.epoch != record.epoch
+    ):
+        return None
+    return Verdict(
+        "held", f"{active} is silent, and its last heartbeat says that a person had stopped the service there"
     )
 
 

@@ -22,13 +22,16 @@ OWN = "hotstandby"  # the key of what this collection itself sends
 class Event:
     """`kind`: alarm (went to ALARM), watch (a node saw silence), tick (look), test (look, do nothing) or unknown.
 
-    `key` knows it again: alarm ARN + transition time. `time` in epoch seconds, None when it carries none.
+    `key` knows it again: alarm ARN + transition time. `time` in epoch seconds, None when it carries none. `beat` is the
+    heartbeat that a watch has seen unchanged for `still` seconds, empty when it called for something else.
     """
 
     kind: str
     key: str = ""
     time: Optional[float] = None
     why: str = ""
+    beat: str = ""
+    still: float = 0.0
 
 
 def _seconds(value: Any) -> Optional[float]:
@@ -73,12 +76,16 @@ def _own(own: Mapping[str, Any], pair: str) -> Event:
     if action == "watch":
         time = own.get("time")
         known = isinstance(time, (int, float)) and not isinstance(time, bool)
+        still = own.get("still")
+        seen = isinstance(still, (int, float)) and not isinstance(still, bool) and 0 <= still < float("inf")
         told = f"the watch on {shown(own.get('node'))} says: {shown(own.get('evidence'))}"
         return Event(
             "watch",
             key=f"watch {shown(own.get('id'))}",
             time=float(time) if known and time is not None else None,
             why=told,
+            beat=shown(own.get("beat") or "") if seen else "",
+            still=float(still) if seen and still is not None else 0.0,
         )
     return Event("unknown", why=f"no such action: '{shown(action)}'")
 
@@ -105,10 +112,10 @@ def _alarm(event: Mapping[str, Any], alarm: str) -> Event:
     )
 
 
-def fresh(event: Event, now: float, known: bool, active_since: Optional[float]) -> Optional[str]:
+def fresh(event: Event, now: float, known: bool) -> Optional[str]:
     """None when this event may start a failover itself; else why it only makes the function look.
 
-    `now` in epoch seconds, `known` whether this key was seen before, `active_since` when the active was granted.
+    `now` in epoch seconds, `known` whether this key was seen before.
     """
     if event.kind not in ("alarm", "watch"):
         return "it asks to look"
@@ -118,6 +125,4 @@ def fresh(event: Event, now: float, known: bool, active_since: Optional[float]) 
         return "it does not say when"
     if not -AHEAD <= now - event.time <= FRESH:
         return f"it is {now - event.time:.0f} s old"
-    if active_since is not None and event.time < active_since:
-        return "it is about an earlier active"
     return None

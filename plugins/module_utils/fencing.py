@@ -167,7 +167,7 @@ class Ec2Fence:
                 if clock.monotonic() >= deadline:
                     return Fenced("unfinished", why)
                 holding.pause(delay)
-                delay = min(delay * 1.5, 3.0)
+                delay = min(delay * 1.25, 1.0)
                 if state.yes or answered == "terminated":
                     break  # a read alone may be an old one: StopInstances is asked again and must agree
             if not answered:
@@ -177,7 +177,7 @@ class Ec2Fence:
                 if clock.monotonic() >= deadline:
                     return Fenced("unfinished", why)
                 holding.pause(delay)
-                delay = min(delay * 1.5, 3.0)
+                delay = min(delay * 1.25, 1.0)
 
     @staticmethod
     def _last_hope(late: Late, otherwise: Fenced) -> Fenced:

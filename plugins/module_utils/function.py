@@ -16,9 +16,9 @@ from typing import Any, Callable, Optional
 from .budget import most
 from .clients import ClientMaker, explain, make_client
 from .event import Event, fresh, read_event
-from .health import agent_evidence
+from .health import agent_evidence, warnings
 from .lease import Clock
-from .move import Request, Result
+from .move import OLD_EVENT, Request, Result, Seen
 from .notice import Memory, Notice, due, met, read_memory, told
 from .pair import PairSpec, parse_pair
 from .ports import Ports, ports_for
@@ -95,6 +95,7 @@ class Run:
         self._ports: Ports = dataclasses.replace(real, left=left, tell=self._began)
         self._limit = left()
         self._memory = Memory()
+        self._recalled = False
         self._kept: Optional[Memory] = None  # what the table holds; None when that is not known
         self._told: list[str] = []
         self._log: list[str] = []
@@ -109,14 +110,15 @@ class Run:
             found = plan(self._sight())
             texts = {notice.key: f"{notice.subject}: {notice.text}" for notice in found.notices}
             return {**answer, "action": "none", "outcome": "test", "would": found.action, "notices": texts}
-        self._recall()
-        since = self._active_since() if event.kind in ("alarm", "watch") else None
+        self._recall(quick=event.kind == "watch")
         notices: list[Notice] = []
-        old = fresh(event, self._wall(), event.key in self._memory.events, since)
+        result: Optional[Result] = None
+        action = "failover"
+        old = fresh(event, self._wall(), event.key in self._memory.events)
         if old is None:
-            result: Optional[Result] = self._move(event.why)
-            action = "failover"
-        else:
+            result = self._move(event.why, event=event)
+            old = result.message if result.code == OLD_EVENT else None
+        if old is not None:
             found = plan(self._sight())
             action, result = found.action, None
             notices += found.notices
@@ -140,17 +142,12 @@ class Run:
         view = gather(pair, ports, ask_nodes=False)
         now = ports.store.now() or self._wall()
         agents = agent_evidence(self._clients("ssm"), pair)
-        return Sight(view, ports.alarm(view.now), agents, now, self._settings.pause_limit)
+        told = warnings(self._clients("cloudwatch"), pair, self._settings.alarm)
+        return Sight(view, ports.alarm(view.now), agents, now, self._settings.pause_limit, told)
 
-    def _active_since(self) -> Optional[float]:
-        """When the active was granted; None when that cannot be read, and then the transition says why."""
-        try:
-            since = self._ports.store.read().times.get("active_since")
-        except StoreError:
-            return None
-        return float(since) if isinstance(since, (int, float)) else None
-
-    def _move(self, reason: str, quiet: bool = False, pay: bool = False) -> Result:
+    def _move(
+        self, reason: str, quiet: bool = False, pay: bool = False, event: Optional[Event] = None
+    ) -> Result:
         to = None
         if pay:
             try:
@@ -165,6 +162,8 @@ class Run:
             owner=self._owner,
             automation=True,
             quiet=quiet,
+            since=event.time if event is not None else None,
+            seen=Seen(event.beat, event.still) if event is not None and event.beat else None,
         )
         return Transition(self._pair, self._ports, request).run()
 
@@ -191,6 +190,8 @@ class Run:
     # -- telling and remembering
 
     def _began(self, move: Move) -> None:
+        if not self._recalled:
+            self._recall()
         text = f"{move.kind} from {move.source} to {move.target} has begun, by {move.by or 'unknown'}: {move.reason}"
         notice = Notice(
             f"began:{move.id}", "began", f"{move.kind} {move.source} -> {move.target} began", text
@@ -219,8 +220,13 @@ class Run:
         self._told.append(notice.key)
         return True
 
-    def _recall(self) -> None:
+    def _recall(self, quick: bool = False) -> None:
+        """What was told and met already. A `quick` one is content with this process's own memory until there is time."""
         warm = self._warm.get(f"memory {self._pair.name}")
+        self._recalled = not quick
+        if quick:
+            self._memory = warm if isinstance(warm, Memory) else Memory()
+            return
         try:
             self._kept = self._memory = read_memory(self._ports.store.memory())
         except StoreError as error:
@@ -229,6 +235,8 @@ class Run:
             self._log.append(str(error))
 
     def _remember(self, event: Event, notices: list[Notice], whole: bool) -> None:
+        if not self._recalled:
+            self._recall()
         now = self._wall()
         send, memory = due(notices, self._memory, now)
         if not whole:  # only a whole look may forget what is no matter any more

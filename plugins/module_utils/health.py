@@ -17,9 +17,16 @@ from .store import RecordStore
 
 NAMESPACE = "HotStandby"
 METRIC = "Unhealthy"
+STANDBY, CHECK = (
+    "standby",
+    "check",
+)  # of the alarms on StandbyReady and CheckBroken, one of each for each node
 CHECK_PERIOD = 60  # seconds between health checks in profile minute
 UNWATCHED = "no alarm watches this pair"
 STALE_CHECKS = 3  # health checks that must be missing before a heartbeat stands still
+FRESH_CHECKS = (
+    1.5  # health checks within which a heartbeat goes on; later one is missing, and it tells neither
+)
 
 
 def stale_after(pair: PairSpec) -> float:
@@ -71,6 +78,9 @@ def heartbeat_evidence(
     else:
         still = age is not None and age >= limit
     if not still:
+        late = pair.profile != "fast" and age is not None and age > FRESH_CHECKS * CHECK_PERIOD
+        if late:
+            return Evidence(UNKNOWN, source, "its last is older than the time between two checks", age)
         if second is not None and second.state == "running" and age is not None:
             return Evidence(NO, source, "it goes on and says running", age)
         return Evidence(UNKNOWN, source, f"it goes on and says {second.state if second else 'nothing'}", age)
@@ -140,3 +150,35 @@ def agent_evidence(client: Any, pair: PairSpec) -> dict[str, Evidence]:
             answer, source, f"the agent is {ping}" if ping else "the agent is not registered"
         )
     return evidence
+
+
+def warning_names(pair: PairSpec, alarm: str) -> dict[str, str]:
+    """{alarm name: what it watches} of the alarms for people, as role failover_automation names them beside `alarm`."""
+    return {
+        f"{alarm}-{what}-{node.name}": f"{what} {node.name}"
+        for node in pair.nodes
+        for what in (STANDBY, CHECK)
+    }
+
+
+def warnings(client: Any, pair: PairSpec, alarm: str) -> dict[str, Evidence]:
+    """{"standby NODE": can it not take over, "check NODE": is its check broken}, by alarms on the nodes' own metrics.
+
+    Yes = in ALARM. One that is not there is left out; all are unknown when CloudWatch cannot be asked.
+    """
+    names = warning_names(pair, alarm)
+    source = "CloudWatch alarm"
+    try:
+        found = client.describe_alarms(AlarmNames=sorted(names)).get("MetricAlarms", [])
+    except Exception as error:
+        told = Evidence(UNKNOWN, source, explain(error, "CloudWatch DescribeAlarms"))
+        return dict.fromkeys(names.values(), told)
+    return {
+        names[item["AlarmName"]]: Evidence(
+            YES if item.get("StateValue") == "ALARM" else NO,
+            source,
+            f"{item['AlarmName']} is {item.get('StateValue')}",
+        )
+        for item in found
+        if item.get("AlarmName") in names
+    }

@@ -32,13 +32,23 @@ ORDER = (
 )  # fmt: skip
 MAX_RESUMES = 3
 MAX_TRIES = 3
+OLD_EVENT = "old_event"  # the code of a run that an event about an earlier active began
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A heartbeat (its `beat`) that the standby has itself seen unchanged for `still` seconds of its own clock."""
+
+    beat: str
+    still: float
 
 
 @dataclass(frozen=True)
 class Request:
     """What the caller wants. `to` is a node name or None for the other one; `automation` is true for the function.
 
-    A `quiet` run that changes nothing leaves no history: the reconciler looks each minute.
+    A `quiet` run that changes nothing leaves no history: the reconciler looks each minute. `since` is the time of the event
+    that began it (epoch seconds): one about an earlier active moves nothing. `seen` is what the standby's watch has seen.
     """
 
     mode: str = "failover"
@@ -51,6 +61,8 @@ class Request:
     automation: bool = False
     check: bool = False
     quiet: bool = False
+    since: Optional[float] = None
+    seen: Optional[Seen] = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,13 @@ def check_pause(record: Record, request: Request) -> None:
         command("maintenance", state="resumed"),
         code="paused",
     )
+
+
+def check_event(record: Record, request: Request) -> None:
+    """An event is about the active of its time. Raises Ended(refused) for one of an earlier active."""
+    granted = record.times.get("active_since")
+    if request.since is not None and isinstance(granted, (int, float)) and request.since < granted:
+        raise Ended("refused", "it is about an earlier active", command("status"), code=OLD_EVENT)
 
 
 def check_cooldown(pair: PairSpec, record: Record, request: Request, now: Optional[float]) -> None:

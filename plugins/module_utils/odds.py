@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 from .checks import PairError
 from .confirm import MARGIN
-from .health import CHECK_PERIOD, STALE_CHECKS
+from .health import CHECK_PERIOD, FRESH_CHECKS
 from .pair import PairSpec
 
 STEPS = 60  # moments of a period that are looked at, and of the reconciler's
@@ -31,7 +31,7 @@ class Watching:
 
     `offset` is how long after its period's start a check's datapoint arrives, `delay` what CloudWatch's evaluation, the
     event's delivery and the function's start take, `reconcile` the time between two looks of the reconciler, `silence` the
-    age at which a heartbeat stands still, `confirm` how long a node that gives no answer is waited for.
+    age from which on a heartbeat no longer says that the node lives, `confirm` how long a node that gives no answer is waited for.
     """
 
     period: float = float(CHECK_PERIOD)
@@ -40,7 +40,7 @@ class Watching:
     offset: float = 3.0
     delay: float = 5.0
     reconcile: float = 60.0
-    silence: float = float(STALE_CHECKS * CHECK_PERIOD)
+    silence: float = FRESH_CHECKS * CHECK_PERIOD
     confirm: float = 20.0 + MARGIN
 
 
@@ -105,7 +105,7 @@ def event_lost(watch: Watching) -> Span:
 
 
 def node_lost(watch: Watching) -> Span:
-    """The node gives no answer: its heartbeat must stand still too, and each look waits for its answer."""
+    """The node gives no answer: its heartbeat must be late too, and each look waits for its answer."""
     times = []
     for failed in _moments(watch.period):
         silent = watch.silence - (failed - watch.offset) % watch.period

@@ -95,14 +95,16 @@ class Proof:
         self._stop_id = nodes.send(
             "stop", names, move=move.id, epoch=session.record.epoch, mode=mode, timeout=limit
         )
-        deaf = not self.heard and len(names) == 1
+        if not self.heard and len(names) == 1:
+            # a source that was silent is sent the stop, not waited for; a late answer counts all the same
+            return NoAnswer("it gave no answer before, and is not waited for")
 
         def give_up(waited: float, replies: dict[str, Reply]) -> bool:
             silent = [item for item in replies.values() if isinstance(item, NoAnswer)]
-            # a source that was silent is sent the stop, not waited for; one that never began it counts as silent
-            return deaf or (waited > pair.timeouts.confirm and not any(item.reached for item in silent))
+            # one that never began it counts as silent
+            return waited > pair.timeouts.confirm and not any(item.reached for item in silent)
 
-        replies = nodes.collect(self._stop_id, "stop", names, limit + MARGIN, session.holder.keep, give_up)
+        replies = nodes.collect(self._stop_id, "stop", names, limit + MARGIN, session.keep, give_up)
         if len(names) > 1 and not stopped(replies[move.target]):
             what = f"{move.target} could not be proven stopped ({said(replies[move.target])})"
             raise way_out(session.record, what, move.target)
@@ -148,6 +150,7 @@ class Proof:
 
     def _late(self) -> Optional[str]:
         """A late answer of the source that proves its stop."""
+        self._session.spare()
         if not self._stop_id:
             return None
         answer = self._session.ports.nodes.late(self._stop_id, "stop", self._session.move.source)

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .evidence import UNKNOWN, Evidence
 from .fencing import NOT_LISTED
-from .health import UNWATCHED, stale_after
+from .health import CHECK, STANDBY, UNWATCHED, stale_after
 from .move import Result
 from .notice import Notice, matter
 from .record import Heartbeat, Record
@@ -26,13 +26,17 @@ SETTLED = 5.0  # seconds after a grant in which an older heartbeat may still arr
 
 @dataclass(frozen=True)
 class Sight:
-    """What one look found. `agents` is {node name: is its SSM agent online}; `now` in epoch seconds."""
+    """What one look found. `agents` is {node name: is its SSM agent online}; `now` in epoch seconds.
+
+    `warnings` is what health.warnings found: whether a standby cannot take over, and whether a check is broken.
+    """
 
     view: View
     alarm: Evidence
     agents: Mapping[str, Evidence]
     now: float
     pause_limit: float = 14400.0  # seconds
+    warnings: Mapping[str, Evidence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,7 @@ def _watching(sight: Sight, record: Record, active: str) -> Iterator[Notice]:
             heard = "never" if age is None else f"{span(age)} ago"
             text = f"{name}, {role}, was last heard {heard}: its health check does not run, or cannot reach the table."
             yield Notice(f"silent {name} {role}", "trouble", f"{name} is not heard", text, True)
+    yield from _warned(sight, active, standby)
     power = view.power.get(standby)
     if power is not None and power.yes:
         text = f"{standby}, the standby, is {power.detail}: it could not take over."
@@ -231,6 +236,25 @@ def _watching(sight: Sight, record: Record, active: str) -> Iterator[Notice]:
             f"On {standby}, now: sudo /usr/local/bin/hotstandby stop"
         )
         yield Notice(f"two {standby} {record.epoch}", "trouble", f"the service runs on {standby} too", text)
+
+
+def _warned(sight: Sight, active: str, standby: str) -> Iterator[Notice]:
+    """What the nodes' own checks say: told before the standby is needed."""
+    unready = sight.warnings.get(f"{STANDBY} {standby}")
+    if unready is not None and unready.yes:
+        text = (
+            f"{standby}, the standby, says that it could not take over ({unready}). What is missing there: "
+            f"{command('status')}"
+        )
+        yield Notice(f"unready {standby}", "trouble", f"{standby} could not take over", text)
+    for name in (active, standby):
+        broken = sight.warnings.get(f"{CHECK} {name}")
+        if broken is not None and broken.yes:
+            text = (
+                f"The health check on {name} cannot judge ({broken}): it tells neither well nor down. On {name}: "
+                "sudo /usr/local/bin/hotstandby status"
+            )
+            yield Notice(f"check {name}", "trouble", f"the health check on {name} is broken", text)
 
 
 def of_result(result: Result, history: Sequence[Mapping[str, Any]]) -> Iterator[Notice]:

@@ -118,7 +118,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """One node's last sign of life. `epoch` is the highest it has seen, `beat` changes at each write."""
+    """One node's last sign of life. `epoch` is the highest it has seen, `beat` changes at each write.
+
+    `held`: a person stopped the service there on purpose. A node that is older than this field says nothing of it.
+    """
 
     node: str
     instance_id: str
@@ -127,6 +130,7 @@ class Heartbeat:
     state: str
     beat: str
     time: Optional[float]
+    held: bool = False
 
 
 def _bad(pair: str, what: str) -> RecordUnreadable:
@@ -254,6 +258,7 @@ def parse_heartbeat(item: Mapping[str, Any]) -> Optional[Heartbeat]:
             state=str(item["state"]),
             beat=str(item["beat"]),
             time=None if at is None else float(at),
+            held=item.get("held") is True,
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None

@@ -20,6 +20,8 @@ from .record import Move, Record, StoreError
 from .run_command import CommandError
 from .runbook import command
 
+SPARE = 1.0  # seconds into the stop, or the fence, after which there is time to tell people
+
 
 class Note:
     """What a step says of itself when it ends."""
@@ -44,6 +46,7 @@ class Session:
         self.previous: Optional[str] = None
         self.stopping_since: Optional[float] = None
         self.downtime: Optional[float] = None
+        self._news = False  # the move has begun, and nobody has been told yet
 
     @property
     def record(self) -> Record:
@@ -108,6 +111,28 @@ class Session:
         if self.stopping_since is not None:
             self.downtime = round(self.ports.clock.monotonic() - self.stopping_since, 3)
 
+    def begun(self) -> None:
+        """The move has begun: it is told when there is time."""
+        self._news = True
+
+    def keep(self) -> None:
+        """Keep the lease in a wait loop, and use the time."""
+        self.holder.keep()
+        self.spare()
+
+    def spare(self) -> None:
+        """Nothing to do for a moment: people are told of the beginning, which delays neither stop nor fence nor start."""
+        since = self.stopping_since
+        late = since is not None and self.ports.clock.monotonic() - since >= SPARE
+        if late or self.record.active is not None:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of the move that has begun, once."""
+        if self._news and self.record.move is not None:
+            self._news = False
+            self.ports.tell(self.record.move)
+
     def plan(self, names: list[str], message: str) -> Ended:
         """How check mode ends: with what would be done."""
         for name in names:
@@ -161,6 +186,7 @@ class Session:
 
     def finish(self, end: Ended) -> Result:
         """Let go of the record as this end demands it."""
+        self.tell()
         if self.request.check or not self.holder.held:
             return self.result(end)
         try:

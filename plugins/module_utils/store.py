@@ -272,7 +272,9 @@ class RecordStore:
             raise RecordUnreadable(f"the heartbeat of '{node}' makes no sense")
         return found
 
-    def put_heartbeat(self, node: str, instance_id: str, boot_id: str, epoch: int, state: str) -> None:
+    def put_heartbeat(
+        self, node: str, instance_id: str, boot_id: str, epoch: int, state: str, held: bool = False
+    ) -> None:
         """Write this node's sign of life, one call. Raises RecordUnreadable."""
         values = {
             "node": node,
@@ -280,6 +282,7 @@ class RecordStore:
             "boot_id": boot_id,
             "epoch": epoch,
             "state": state,
+            "held": held,
             "beat": uuid.uuid4().hex,
             "time": self.now(),
         }

@@ -23,6 +23,7 @@ from .move import (
     Request,
     Result,
     check_cooldown,
+    check_event,
     check_identity,
     check_oath,
     check_pause,
@@ -101,6 +102,7 @@ class Transition:
             if stays:
                 note.detail = f"{target} is the active node already"
             else:
+                check_event(record, request)
                 check_pause(record, request)
                 check_cooldown(self._pair, record, request, store.now())
                 session.write(move=new_move(record, request, self._ports.token(), target, store.now()))
@@ -212,7 +214,7 @@ class Transition:
         pair, session = self._pair, self._session
         move = session.move
         with session.step("confirm") as note:
-            replies, silence = look(pair, self._ports, session.holder, move.source)
+            replies, silence = look(pair, self._ports, session.holder, move.source, self._request.seen)
             stop: Optional[Ended] = None
             try:
                 note.detail = confirm(
@@ -235,7 +237,7 @@ class Transition:
             withdrawn = dataclasses.replace(move, step="stop", log=session.journal.all())
             session.write(state="moving", active=None, move=withdrawn)
             note.detail = "nobody is named"
-            self._ports.tell(session.move)
+            session.begun()
 
     def _promote(self) -> None:
         """The grant. Nobody is named before it, and every grant is a new epoch."""
@@ -276,7 +278,7 @@ class Transition:
                 "start",
                 [move.target],
                 wait=limit + MARGIN,
-                keep=session.holder.keep,
+                keep=session.keep,
                 move=move.id,
                 epoch=session.record.epoch,
                 timeout=limit,

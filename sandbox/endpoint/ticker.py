@@ -111,7 +111,25 @@ class Ticker:
         if alarm.state_value == before:
             return None
         self._states[key] = alarm.state_value
+        self._act(backend.region_name, alarm)
         return backend.region_name, change(backend.region_name, alarm, before)
+
+    def _act(self, region: str, alarm: Any) -> None:
+        """The alarm's own actions for the state it has now: messages to a topic."""
+        from .mended import regions
+
+        kinds = {"ALARM": alarm.alarm_actions, "OK": alarm.ok_actions}
+        wanted = kinds.get(alarm.state_value, alarm.insufficient_data_actions) or []
+        for arn in wanted if alarm.actions_enabled else []:
+            topics = [
+                backend.topics[arn]
+                for backend in regions("sns")
+                if backend.region_name == region and arn in backend.topics
+            ]
+            if not topics:
+                self._endpoint.unimplemented.append(f"cloudwatch:action ({arn})")
+            for topic in topics:
+                topic.publish(alarm.state_reason, f'{alarm.state_value}: "{alarm.name}" in {region}')
 
     def _judge(self, backend: Any, alarm: Any, ended: float, period: float) -> None:
         count = int(alarm.evaluation_periods or 1)
@@ -128,12 +146,16 @@ class Ticker:
             if _dimensions(datum.dimensions) == wanted:
                 index = int((at - begin) // period)
                 old = values[index]
-                values[index] = datum.value if old is None else max(old, datum.value)
+                pick = min if alarm.statistic == "Minimum" else max
+                values[index] = datum.value if old is None else pick(old, datum.value)
         needed = int(alarm.datapoints_to_alarm or count)
         before: State = alarm.state_value
-        state = evaluate(
-            values, float(alarm.threshold), needed, alarm.treat_missing_data or "missing", before
-        )
+        threshold = float(alarm.threshold)
+        if alarm.comparison_operator == "LessThanThreshold":
+            judged = [None if value is None else float(value < threshold) for value in values]
+        else:
+            judged = [None if value is None else float(value >= threshold) for value in values]
+        state = evaluate(judged, 1.0, needed, alarm.treat_missing_data or "missing", before)
         if state != before:
             shown = ", ".join("-" if value is None else f"{value:g}" for value in values)
             alarm.update_state(

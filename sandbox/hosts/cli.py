@@ -17,12 +17,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..control import alive, ask, last_line
+from ..control import DEPLOY_SECONDS, alive, ask, last_line
 from ..daemon import PREFIX, answering
 from ..endpoint import Endpoint
 from ..paths import CHECKOUT, MARKER, Layout, SandboxError, read_json, write_json
 from ..standins.journal import Journal, start_time
 from ..world import cloud, processes
+from .automation import deploy
 from .podman import environment, why_not
 from .world import Hosts, clear_ground, ground
 
@@ -78,8 +79,8 @@ def write_inventory(hosts: Hosts) -> None:
     hosts.layout.inventory.write_text(text)
 
 
-def serve(layout: Layout) -> int:
-    """Hold the hosts until told to end."""
+def serve(layout: Layout, latency: float = 0.0, automation: str = "none") -> int:
+    """Hold the hosts until told to end. `latency` in seconds, added to every AWS call."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -87,7 +88,7 @@ def serve(layout: Layout) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: ended.set())
     clear_ground(layout)
-    hosts = Hosts(layout, Endpoint(host=ground(layout)))
+    hosts = Hosts(layout, Endpoint(host=ground(layout), latency=latency), automation)
     hosts.endpoint.start()
 
     def down(_payload: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +105,8 @@ def serve(layout: Layout) -> int:
         "journal": lambda _payload: Journal(str(layout.journal)).read(),
         "fault": lambda payload: hosts.fault(str(payload["target"]), str(payload["kind"])),
         "deny": deny,
+        "automation": lambda _payload: hosts.automation(),
+        "begin": lambda _payload: hosts.begin(),
         "down": down,
     }
     try:
@@ -121,8 +124,11 @@ def serve(layout: Layout) -> int:
     return 0
 
 
-def up(layout: Layout) -> dict[str, Any]:
-    """Two hosts that have booted, and their AWS; nothing deployed. Raises SandboxError."""
+def up(layout: Layout, latency: int = 0, automation: str = "none") -> dict[str, Any]:
+    """Two hosts that have booted, and their AWS; nothing deployed, unless they are to move by themselves.
+
+    `latency` in milliseconds. Raises SandboxError.
+    """
     if alive(layout):
         return ask(layout, "describe")
     why = why_not()
@@ -134,6 +140,7 @@ def up(layout: Layout) -> dict[str, Any]:
     layout.state.mkdir(parents=True, exist_ok=True)
     layout.marker.write_text(f"{MARKER}\n")
     argv = [sys.executable, "-m", "sandbox.hosts", "daemon", "--state", str(layout.state)]
+    argv += ["--latency", str(latency), "--automation", automation]
     env = {**os.environ, processes.OWNER: str(layout.state), "PYTHONPATH": str(CHECKOUT)}
     with layout.daemon_log.open("ab") as log:
         daemon = subprocess.Popen(
@@ -144,7 +151,11 @@ def up(layout: Layout) -> dict[str, Any]:
         if daemon.poll() is not None or time.monotonic() > limit:
             raise SandboxError(f"the hosts did not come up: {last_line(layout)} (see {layout.daemon_log})")
         time.sleep(0.1)
-    return ask(layout, "describe")
+    about = ask(layout, "describe")
+    if automation != "none":
+        deploy(layout, about["env"])
+        ask(layout, "begin", timeout=DEPLOY_SECONDS)
+    return about
 
 
 def down(layout: Layout) -> dict[str, Any]:
@@ -167,18 +178,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     top = argparse.ArgumentParser(prog="python -m sandbox.hosts", description="A pair of systemd hosts.")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    made = {name: verbs.add_parser(name) for name in ("up", "down", "status", "journal", "fault", "daemon")}
+    made = {
+        name: verbs.add_parser(name)
+        for name in ("up", "down", "status", "journal", "fault", "automation", "daemon")
+    }
     for one in made.values():
         one.add_argument("--state", required=True, metavar="DIR")
+    for one in (made["up"], made["daemon"]):
+        one.add_argument("--latency", type=int, default=0, metavar="MS", help="added to every AWS call")
+        one.add_argument("--automation", choices=["none", "minute", "fast"], default="none")
     made["fault"].add_argument("target", metavar="HOST")
     made["fault"].add_argument("kind", metavar="KIND")
     options = top.parse_args(arguments)
     layout = Layout(options.state)
     try:
         if options.verb == "daemon":
-            return serve(layout)
-        if options.verb in ("up", "down"):
-            answer = {"up": up, "down": down}[options.verb](layout)
+            return serve(layout, options.latency / 1000, options.automation)
+        if options.verb == "up":
+            answer = up(layout, options.latency, options.automation)
+        elif options.verb == "down":
+            answer = down(layout)
         elif options.verb == "fault":
             answer = ask(layout, "fault", target=options.target, kind=options.kind)
         else:

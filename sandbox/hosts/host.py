@@ -12,8 +12,9 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from ..paths import Layout, SandboxError, write_json
+from ..paths import Layout, SandboxError, read_json, write_json
 from ..standins.hub.install import install
 from ..standins.journal import Journal
 from ..world.agent import __file__ as AGENT
@@ -109,6 +110,15 @@ class Host:
                 raise SandboxError(f"{self.name} does not come up: {said.strip()[-200:]}")
             time.sleep(0.2)
 
+    def kill(self, *words: bytes) -> None:
+        """Kill -9 whatever runs there with one of these words on its command line."""
+        pid = int(inspect(self.container).get("State", {}).get("Pid") or 0)
+        for one in in_namespace(pid) if pid else []:
+            with suppress(OSError):
+                line = Path(f"/proc/{one}/cmdline").read_bytes()
+                if any(word in line for word in words):
+                    os.kill(one, signal.SIGKILL)
+
     def power_off(self) -> None:
         """The plug is pulled: every process dies before any of them runs another instruction."""
         about = inspect(self.container).get("State", {})
@@ -167,10 +177,14 @@ class Host:
         for name in ("knobs.json", "agent.json"):
             (self.files / "var" / "sandbox" / name).unlink(missing_ok=True)
 
-    def knob(self, **knobs: bool) -> None:
-        """What its product does wrong on purpose."""
+    def knob(self, **knobs: float) -> None:
+        """What its product does wrong on purpose, and how long it takes for everything."""
         path = self.files / "var" / "sandbox" / "knobs.json"
         path.write_text(json.dumps(knobs))
+
+    def knobs(self) -> dict[str, Any]:
+        """What was set."""
+        return read_json(self.files / "var" / "sandbox" / "knobs.json")
 
 
 def prefix(layout: Layout) -> str:

@@ -14,6 +14,8 @@ from ..endpoint import Caller, Endpoint
 from ..paths import Layout, SandboxError
 from ..standins.journal import Journal
 from ..world import cloud
+from ..world.mover import COOLDOWN, heartbeat
+from .automation import MINUTE, PERIOD, HostMover
 from .host import SHARED, Host, prefix
 from .image import image
 from .podman import folder, podman, there
@@ -57,8 +59,10 @@ def clear_ground(layout: Layout) -> None:
 class Hosts:
     """`endpoint` serves on the network that `ground` laid. `make` makes the rest and becomes its hypervisor."""
 
-    def __init__(self, layout: Layout, endpoint: Endpoint) -> None:
+    def __init__(self, layout: Layout, endpoint: Endpoint, automation: str = "none") -> None:
         self.layout, self.endpoint = layout, endpoint
+        self.fast = automation == "fast"
+        self.mover = None if automation == "none" else HostMover(endpoint, PAIR, str(layout.state), PERIOD)
         self.network = prefix(layout)
         self.hosts: dict[str, Host] = {}
         self.lock = threading.RLock()
@@ -114,6 +118,7 @@ class Hosts:
         """EC2 stops it: the plug is pulled, whatever `force` says."""
         host = self.by_instance(instance_id)
         if host is not None:
+            time.sleep(float(host.knobs().get("power_seconds", 0)))
             self.dead(host)
 
     def on_start(self, instance_id: str) -> None:
@@ -146,9 +151,8 @@ class Hosts:
             if kind == "clear":
                 self._clear(host)
             elif kind == "product-kill":
-                # by the program, as an out-of-memory killer would
-                host.run("pkill", "-9", "-f", "/opt/hub/bin/hub")
-                host.run("pkill", "-9", "nginx")
+                # by the program and from outside, as an out-of-memory killer would
+                host.kill(b"/opt/hub/bin/hub", b"nginx")
             elif kind == "freeze":
                 host.freeze()
                 self.endpoint.status_checks[host.instance_id] = "impaired"
@@ -198,11 +202,28 @@ class Hosts:
             "shared": {"path": SHARED, "min_free": "1MiB"},
             "fencing": {"method": "ec2_stop", "timeout": 60},
             "redirect": [{"kind": "elastic_ip", "allocation_id": self.allocation}],
-            "timeouts": dict(TIMEOUTS),
+            "timeouts": {**TIMEOUTS, **({"confirm": 5} if self.fast else {})},
+            "profile": "fast" if self.fast else "minute",
+            **({"heartbeat_timeout": heartbeat()} if self.fast else {}),
             "lease": 5,
-            "cooldown": 600,
+            "cooldown": 600 if self.mover is None else COOLDOWN,
             "endpoint_url": self.endpoint.url,
         }
+
+    def automation(self) -> dict[str, Any]:
+        """What the automation did so far; empty when there is none."""
+        return self.mover.report() if self.mover is not None else {}
+
+    def begin(self) -> dict[str, Any]:
+        """Everything is deployed: start the service on the first host, and let the function do its work from now on."""
+        first = self.hosts[NAMES[0]]
+        rc, said = first.run("hotstandby", "start")
+        if rc != 0:
+            raise SandboxError(f"hotstandby start on {first.name} ended with {rc}: {said.strip()[-500:]}")
+        if self.mover is not None:
+            self.mover.begin()
+            self.endpoint.ticker.minute = MINUTE
+        return {}
 
     def status(self) -> dict[str, Any]:
         """What really is, as nobody inside can know it."""

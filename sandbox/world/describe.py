@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..standins.journal import Journal
-from . import automation, cloud, faults, processes
+from . import cloud, faults, processes
+from .mover import COOLDOWN, heartbeat
 from .node import SandboxNode
 
 if TYPE_CHECKING:
@@ -44,16 +44,16 @@ def pair(world: World) -> dict[str, Any]:
         "timeouts": {**TIMEOUTS, **({"confirm": 5} if world.fast else {})},
         **_profile(world),
         "lease": 2,
-        "cooldown": 600 if world.automation is None else automation.COOLDOWN,
+        "cooldown": 600 if world.automation is None else COOLDOWN,
         "endpoint_url": world.endpoint.url,
     }
 
 
 def _profile(world: World) -> dict[str, Any]:
-    """The profile's keys; SANDBOX_HEARTBEAT is for who measures."""
+    """The profile's keys."""
     if not world.fast:
         return {"profile": "minute"}
-    return {"profile": "fast", "heartbeat_timeout": float(os.environ.get("SANDBOX_HEARTBEAT") or 3)}
+    return {"profile": "fast", "heartbeat_timeout": heartbeat()}
 
 
 def write_inventory(world: World) -> None:

@@ -81,7 +81,8 @@ class Automated(World):
                 hook, self.network.hook = self.network.hook, lambda _service, _operation, _done: None
                 down, self.network.down = self.network.down, set()
                 store.read()
-                store.put_heartbeat(node.name, node.instance_id, "b", node.seen, node.product)
+                held = node.held is not None
+                store.put_heartbeat(node.name, node.instance_id, "b", node.seen, node.product, held)
                 self.network.hook, self.network.down = hook, down
         if self.cloudwatch.alarms:
             self.alarm(self.cloudwatch.alarms[0]["StateValue"])

@@ -182,12 +182,17 @@ class Cloudwatch:
         self.alarms: list[dict[str, Any]] = []
         self.points: list[dict[str, Any]] = []
         self.put: list[dict[str, Any]] = []
+        self.warnings: list[dict[str, Any]] = []  # the alarms for people, beside the pair's own
 
     def describe_alarms_for_metric(self, **arguments: Any) -> Any:
         assert (arguments["Namespace"], arguments["MetricName"]) == ("HotStandby", "Unhealthy")
         return self._network.call(
             "cloudwatch", "DescribeAlarmsForMetric", arguments, lambda: {"MetricAlarms": self.alarms}
         )
+
+    def describe_alarms(self, **arguments: Any) -> Any:
+        found = [alarm for alarm in self.warnings if alarm["AlarmName"] in arguments["AlarmNames"]]
+        return self._network.call("cloudwatch", "DescribeAlarms", arguments, lambda: {"MetricAlarms": found})
 
     def get_metric_statistics(self, **arguments: Any) -> Any:
         return self._network.call(

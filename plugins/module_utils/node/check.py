@@ -28,7 +28,9 @@ Metrics = Callable[[str, float, dict[str, str]], None]
 class Beats(Store, Protocol):
     """A store that also takes this node's heartbeat."""
 
-    def beat(self, node: str, instance_id: str, boot_id: str, epoch: int, state: str) -> None:
+    def beat(
+        self, node: str, instance_id: str, boot_id: str, epoch: int, state: str, held: bool = False
+    ) -> None:
         """Write it. Raises StoreError."""
 
 
@@ -142,9 +144,9 @@ def _beat(guard: Guard, store: Beats, instance_id: Optional[str], state: str) ->
     if instance_id is None or instance_id != guard.config.node.instance_id:
         return ["no heartbeat: this machine is not known to be this node"]
     host, memory = guard.host, guard.state.recall()
-    boot_id = host.boot_id()
+    boot_id, held = host.boot_id(), memory.held is not None
     writing = host.background(
-        lambda: store.beat(guard.config.node.name, instance_id, boot_id, memory.seen, state)
+        lambda: store.beat(guard.config.node.name, instance_id, boot_id, memory.seen, state, held)
     )
     try:
         writing.get(METRIC)

@@ -100,6 +100,8 @@ class Table:
         """A node's last heartbeat."""
         return self._do(lambda store: store.heartbeat(node))
 
-    def beat(self, node: str, instance_id: str, boot_id: str, epoch: int, state: str) -> None:
+    def beat(
+        self, node: str, instance_id: str, boot_id: str, epoch: int, state: str, held: bool = False
+    ) -> None:
         """Write this node's heartbeat."""
-        self._do(lambda store: store.put_heartbeat(node, instance_id, boot_id, epoch, state))
+        self._do(lambda store: store.put_heartbeat(node, instance_id, boot_id, epoch, state, held))

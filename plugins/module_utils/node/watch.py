@@ -138,6 +138,7 @@ class Step:
     kind: str
     why: str
     key: str = ""
+    peer: Optional[Peer] = None  # the heartbeat that a call is about
 
 
 def decide(settings: Settings, sight: Sight) -> Step:
@@ -207,9 +208,10 @@ def _standby(settings: Settings, sight: Sight, record: Record) -> Step:
     if quiet:
         return Step(WAIT, quiet)
     key = f"still {record.epoch} {peer.beat}"
-    return _call(
+    step = _call(
         sight, key, f"the heartbeat of {settings.other} has stood still here for {peer.still:.1f} s or more"
     )
+    return replace(step, peer=peer)
 
 
 def _told(sight: Sight, key: str) -> bool:

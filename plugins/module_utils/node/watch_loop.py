@@ -237,8 +237,12 @@ class Loop:
             world.begin("read")
         elif step.kind == watch.ASK:
             self._ask(now)
+            world.begin("read")  # at once, so that a death can be told as soon as the product has said so
         elif step.kind == watch.CALL:
-            if world.begin("call", why=step.why):
+            seen: dict[str, Any] = (
+                {"beat": step.peer.beat, "still": step.peer.still} if step.peer is not None else {}
+            )
+            if world.begin("call", why=step.why, **seen):
                 known = sight.called
                 times = known.times + 1 if known is not None and known.key == step.key else 1
                 self.sight = replace(sight, called=Called(step.key, now, times))
@@ -270,7 +274,9 @@ class Loop:
         if now - self._turned >= self._rhythm():
             # a clone must not speak for the node whose files it carries
             beat = sight.itself and now >= self._due
-            if self._world.begin("turn", beat=beat, state=sight.judged.state or "unknown", epoch=sight.seen):
+            if self._world.begin(
+                "turn", beat=beat, state=sight.judged.state or "unknown", epoch=sight.seen, held=sight.held
+            ):
                 self._turned = now
                 if beat:
                     self._due = now + self._settings.beat * 0.9

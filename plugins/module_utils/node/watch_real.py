@@ -63,7 +63,9 @@ def visit(guard: Guard, table: Table, given: dict[str, Any]) -> Turn:
         try:
             if given["beat"]:
                 name, instance_id = config.node.name, config.node.instance_id
-                table.beat(name, instance_id, guard.host.boot_id(), given["epoch"], given["state"])
+                table.beat(
+                    name, instance_id, guard.host.boot_id(), given["epoch"], given["state"], given["held"]
+                )
             wrote = True
             found = table.heartbeat(config.other.name)
             if found is not None and found.instance_id == config.other.instance_id:
@@ -97,13 +99,14 @@ def invoke(config: Config, made: list[Any], given: dict[str, Any]) -> str:
             made.append(daemon_client("lambda", config.pair, INVOKE))
         if given.get("prepare"):
             return ""
-        event = {
+        event: dict[str, Any] = {
             "action": "watch",
             "pair": config.pair.name,
             "node": config.node.name,
             "id": f"{config.node.name}-{uuid.uuid4().hex}",
             "time": given["time"],
             "evidence": given["why"],
+            **{key: given[key] for key in ("beat", "still") if key in given},
         }
         made[0].invoke(
             FunctionName=function_name(config.pair.name),

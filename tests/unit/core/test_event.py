@@ -65,32 +65,47 @@ def test_only_this_pairs_alarm_in_alarm_begins_anything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "known", "since", "may"),
+    ("age", "known", "may"),
     [
-        (0.0, False, None, True),
-        (FRESH, False, None, True),
-        (FRESH + 1, False, None, False),
-        (-60.0, False, None, True),
-        (-600.0, False, None, False),
-        (0.0, True, None, False),
-        (10.0, False, AT - 1, True),
-        (10.0, False, AT + 1, False),
+        (0.0, False, True),
+        (FRESH, False, True),
+        (FRESH + 1, False, False),
+        (-60.0, False, True),
+        (-600.0, False, False),
+        (0.0, True, False),
     ],
 )
-def test_what_is_old_known_or_about_another_only_looks(
-    age: float, known: bool, since: float | None, may: bool
-) -> None:
+def test_what_is_old_or_known_only_looks(age: float, known: bool, may: bool) -> None:
     event = read_event(through(), "p", "it")
-    assert (fresh(event, AT + age, known, since) is None) is may
+    assert (fresh(event, AT + age, known) is None) is may
 
 
 def test_an_event_that_does_not_say_when_only_looks() -> None:
-    assert fresh(Event("alarm", "k", None), AT, False, None) is not None
+    assert fresh(Event("alarm", "k", None), AT, False) is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "beat", "still"),
+    [
+        ({"beat": "b1", "still": 1.5}, "b1", 1.5),
+        ({}, "", 0.0),  # a daemon that is older than this, or a death
+        ({"beat": "b1"}, "", 0.0),
+        ({"beat": "b1", "still": True}, "", 0.0),
+        ({"beat": "b1", "still": -1}, "", 0.0),
+        ({"beat": "b1", "still": float("inf")}, "", 0.0),
+        ({"beat": "b1", "still": float("nan")}, "", 0.0),
+        ({"beat": "b1", "still": "3"}, "", 0.0),
+    ],
+)
+def test_what_the_watch_has_seen_of_a_heartbeat(given: dict[str, Any], beat: str, still: float) -> None:
+    own = {"action": "watch", "pair": "p", "id": "1", "node": "b", "time": AT, "evidence": "silence", **given}
+    event = read_event({"hotstandby": own}, "p", "it")
+    assert (event.kind, event.beat, event.still) == ("watch", beat, still)
 
 
 WORDS = (
     "source", "detail", "alarmData", "state", "hotstandby", "action", "pair", "resources", "time", "value", "alarmName",
-    "timestamp",
+    "timestamp", "still", "beat",
 )  # fmt: skip
 PLAIN = (
     st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(["aws.cloudwatch", "ALARM", "it"])
@@ -100,7 +115,7 @@ PLAIN = (
 @given(st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(WORDS), inner)))
 def test_no_event_raises(raw: Any) -> None:
     event = read_event(raw, "p", "it")
-    fresh(event, AT, False, None)
+    fresh(event, AT, False)
     assert event.kind != "alarm" or event.key
 
 

@@ -221,11 +221,11 @@ BUSY = client_error("RequestLimitExceeded", "StopInstances", 503)
 
 
 @pytest.mark.parametrize(("stop", "state"), [(STOPPING, "stopping"), (BUSY, "running")])
-def test_the_wait_between_two_looks_grows_to_three_seconds_and_no_further(stop: Any, state: str) -> None:
+def test_the_wait_between_two_looks_grows_to_a_second_and_no_further(stop: Any, state: str) -> None:
     found, _ec2, hold = stopping(stop, state, 30)
     assert found.kind == "unfinished"
-    assert hold.waits[:4] == [0.1, 0.15, 0.225, 0.3375]
-    assert hold.waits[-3:] == [3.0, 3.0, 3.0] and max(hold.waits) == 3.0
+    assert hold.waits[:4] == pytest.approx([0.1, 0.125, 0.15625, 0.1953125], abs=1e-5)
+    assert hold.waits[-3:] == [1.0, 1.0, 1.0] and max(hold.waits) == 1.0
 
 
 @pytest.mark.parametrize(("stop", "state"), [(STOPPING, "stopping"), (BUSY, "running")])

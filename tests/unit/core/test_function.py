@@ -302,6 +302,92 @@ def test_a_standby_that_cannot_take_over_is_told_before_it_is_needed() -> None:
     assert any("hub-b is off" in text for text in subjects) and any("agent" in text for text in subjects)
 
 
+@pytest.mark.parametrize(
+    ("what", "subject"),
+    [("standby-hub-b", "hub-b could not take over"), ("check-hub-a", "the health check on hub-a is broken")],
+)
+def test_what_the_nodes_own_checks_say_is_told_and_moves_nothing(what: str, subject: str) -> None:
+    world = well()
+    world.cloudwatch.warnings = [{"AlarmName": f"hotstandby-hub-prod-{what}", "StateValue": "ALARM"}]
+    world.minutes(3)
+    assert [m["Subject"] for _kind, m in world.messages] == [f"[trouble] hub-prod: {subject}"]
+    assert world.events == [] and world.record().epoch == 7
+    world.cloudwatch.warnings[0]["StateValue"] = "OK"
+    world.minutes(1)
+    world.cloudwatch.warnings[0]["StateValue"] = "ALARM"
+    world.minutes(1)
+    assert len(world.messages) == 2
+
+
+def test_the_actives_own_readiness_as_a_standby_is_nobodys_matter() -> None:
+    world = well()
+    world.cloudwatch.warnings = [{"AlarmName": "hotstandby-hub-prod-standby-hub-a", "StateValue": "ALARM"}]
+    world.minutes(2)
+    assert world.messages == []
+
+
+def order(world: Automated, *wanted: str) -> list[str]:
+    """The first of each of these calls, in the order in which they were made; SendCommand with its action."""
+    found: list[str] = []
+    for service, operation, arguments in world.network.calls:
+        action = f":{arguments['Parameters']['Action'][0]}" if operation == "SendCommand" else ""
+        name = f"{service}:{operation}{action}"
+        if name in wanted and name not in found:
+            found.append(name)
+    return found
+
+
+def test_telling_delays_neither_a_quick_stop_nor_the_start() -> None:
+    world = killed()
+    world.nodes["hub-b"].start_seconds = 1.0
+    world.invoke(world.event())
+    steps = ("ssm:SendCommand:stop", "ssm:SendCommand:start", "sns:Publish", "ssm:SendCommand:status")
+    assert order(world, *steps) == list(steps)
+
+
+def test_telling_delays_no_fence_and_does_not_wait_for_it() -> None:
+    world = silent()
+    world.stop_takes = 30.0
+    world.invoke(world.event())
+    steps = ("ec2:StopInstances", "sns:Publish", "ssm:SendCommand:start")
+    assert order(world, *steps) == list(steps)
+
+
+def test_a_service_that_a_person_had_stopped_is_left_alone_when_its_node_is_switched_off() -> None:
+    """Somebody works on it: the heartbeat carries that; the node itself can say nothing any more."""
+    world = well()
+    world.product(world.nodes["hub-a"], "stopped")
+    world.nodes["hub-a"].held = {"by": "akira", "reason": "new disk", "time": 1.0}
+    world.check()
+    world.nodes["hub-a"].die()
+    world.alarm("ALARM")
+    world.events.clear()
+    answer = world.invoke(world.event())
+    assert answer["outcome"] == "not_confirmed" and "a person had stopped" in answer["message"]
+    world.minutes(3)
+    assert world.events == [] and world.record().active == "hub-a" and "refused" in world.kinds()
+
+
+def test_a_call_of_the_watch_costs_few_calls_before_the_nodes_are_asked() -> None:
+    """Each is a round trip of the time that nobody serves."""
+    world = killed(profile="fast")
+    own = {
+        "action": "watch",
+        "pair": "hub-prod",
+        "id": "1",
+        "node": "hub-a",
+        "time": world.wall(),
+        "evidence": "it died",
+    }
+    world.network.calls.clear()
+    world.invoke({"hotstandby": own})
+    names = world.network.names()
+    assert len(names[: names.index("ssm:SendCommand")]) == 3, names  # record, replicas, lease
+    world.alarm("OK")
+    again = world.invoke({"hotstandby": own})
+    assert again["action"] == "none" and commands(world, "start") == 1
+
+
 def test_an_alarm_beside_a_healthy_answer_moves_nothing() -> None:
     world = well()
     world.alarm("ALARM")

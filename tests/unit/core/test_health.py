@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.evidence import NO, UNKNOWN, YES, Evidence
 from ansible_collections.hotstandby.ops.plugins.module_utils.health import alarm_evidence, heartbeat_evidence
+from ansible_collections.hotstandby.ops.plugins.module_utils.move import Seen
 from ansible_collections.hotstandby.ops.plugins.module_utils.store import RecordStore, to_item
 
 from tests.simulation.aws import START
@@ -63,9 +64,19 @@ def test_it_stands_still_while_the_standbys_goes_on() -> None:
 
 def test_it_goes_on_and_says_running() -> None:
     world = World().steady()
-    put(world, "hub-a", 179 - 2)
+    put(world, "hub-a", 90 - 2)
     put(world, "hub-b", 60)
     assert beat(world).answer == NO
+
+
+@pytest.mark.parametrize("age", [93.0, 177.0])
+def test_one_that_is_late_neither_goes_on_nor_stands_still(age: float) -> None:
+    """The alarm decides then: it must not wait for a third missing check."""
+    world = World().steady()
+    put(world, "hub-a", age)
+    put(world, "hub-b", 60)
+    found = beat(world)
+    assert found.answer == UNKNOWN and "older than the time between two checks" in found.detail
 
 
 @pytest.mark.parametrize("state", ["stopped", "hung", "unknown"])
@@ -279,6 +290,32 @@ def test_fast_confirms_when_the_heartbeat_has_stood_still_and_waits_for_it_once(
     assert result.outcome == "moved", result.message
     seconds = {step["name"]: step["seconds"] for step in result.steps}
     assert 3 <= seconds["confirm"] < 5 and world.overlaps == 0
+
+
+@pytest.mark.parametrize(("still", "least", "most"), [(0.0, 3.0, 4.0), (1.5, 1.5, 2.5), (60.0, 1.5, 2.5)])
+def test_fast_counts_what_the_standby_saw_of_the_same_heartbeat_up_to_half(
+    still: float, least: float, most: float
+) -> None:
+    world = World(**{**FAST, "timeouts": {"confirm": 20}}).steady()
+    world.nodes["hub-a"].frozen = True
+    put(world, "hub-a", 1)
+    beating(world, "hub-b")
+    beat = world.ports().store.heartbeat("hub-a")
+    assert beat is not None
+    result = world.run(seen=Seen(beat.beat, still))
+    assert result.outcome == "moved", result.message
+    seconds = {step["name"]: step["seconds"] for step in result.steps}
+    assert least <= seconds["confirm"] < most and world.overlaps == 0
+
+
+def test_fast_counts_nothing_that_the_standby_saw_of_an_earlier_heartbeat() -> None:
+    world = World(**{**FAST, "timeouts": {"confirm": 20}}).steady()
+    world.nodes["hub-a"].frozen = True
+    put(world, "hub-a", 1)
+    beating(world, "hub-b")
+    result = world.run(seen=Seen("the one before", 60.0))
+    seconds = {step["name"]: step["seconds"] for step in result.steps}
+    assert result.outcome == "moved" and 3 <= seconds["confirm"] < 5
 
 
 def test_fast_does_not_end_its_wait_for_a_heartbeat_that_goes_on() -> None:

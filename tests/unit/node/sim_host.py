@@ -76,11 +76,13 @@ class SimStore:
         self.host.step("read-heartbeat")
         return self.machine.beats.get(node)
 
-    def beat(self, node: str, instance_id: str, boot_id: str, epoch: int, state: str) -> None:
+    def beat(
+        self, node: str, instance_id: str, boot_id: str, epoch: int, state: str, held: bool = False
+    ) -> None:
         """Write one."""
         self.host.step("beat")
         self.machine.beats[node] = Heartbeat(
-            node, instance_id, boot_id, epoch, state, str(self.machine.now), None
+            node, instance_id, boot_id, epoch, state, str(self.machine.now), None, held
         )
 
 

@@ -297,6 +297,9 @@ def test_silence_is_told_after_half_the_timeout() -> None:
         machine.run(5)
         assert machine.acts and set(machine.acts) == {"call"}
         assert least <= machine.did("call")[0] - silent <= most, timeout
+        # the function need not wait again for what was seen here
+        told = next(given for _at, work, given in machine.begun if work == "call")
+        assert told["beat"] and timeout / 2 <= told["still"] <= most
 
 
 def test_beats_that_come_are_never_told() -> None:
