@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..control import DEPLOY_SECONDS, playbook
@@ -25,13 +26,14 @@ class HostMover(Mover):
 
 
 def deploy(layout: Layout, env: Mapping[str, str]) -> None:
-    """Both playbooks of the collection, as an operator runs them. Raises SandboxError."""
-    given = {**env, "ANSIBLE_PIPELINING": "true"}
-    playbook(
-        layout,
-        given,
-        layout.deploy_log,
-        ["hotstandby.ops.deploy", "-ehotstandby_serve=always"],
-        3 * DEPLOY_SECONDS,
-    )
-    playbook(layout, given, layout.automation_log, ["hotstandby.ops.automation"], 3 * DEPLOY_SECONDS)
+    """The collection's own playbook, as an operator runs it. Raises SandboxError."""
+    _play(layout, env, layout.deploy_log, "hotstandby.ops.deploy", "-ehotstandby_serve=always")
+
+
+def automate(layout: Layout, env: Mapping[str, str]) -> None:
+    """The same for the automation; the service runs already, or the daemons would have it moved. Raises SandboxError."""
+    _play(layout, env, layout.automation_log, "hotstandby.ops.automation")
+
+
+def _play(layout: Layout, env: Mapping[str, str], log: Path, *arguments: str) -> None:
+    playbook(layout, {**env, "ANSIBLE_PIPELINING": "true"}, log, arguments, 3 * DEPLOY_SECONDS)

@@ -23,7 +23,7 @@ from ..endpoint import Endpoint
 from ..paths import CHECKOUT, MARKER, Layout, SandboxError, read_json, write_json
 from ..standins.journal import Journal, start_time
 from ..world import cloud, processes
-from .automation import deploy
+from .automation import automate, deploy
 from .podman import environment, why_not
 from .world import Hosts, clear_ground, ground
 
@@ -106,6 +106,7 @@ def serve(layout: Layout, latency: float = 0.0, automation: str = "none") -> int
         "fault": lambda payload: hosts.fault(str(payload["target"]), str(payload["kind"])),
         "deny": deny,
         "automation": lambda _payload: hosts.automation(),
+        "start": lambda _payload: hosts.start(),
         "begin": lambda _payload: hosts.begin(),
         "down": down,
     }
@@ -154,6 +155,8 @@ def up(layout: Layout, latency: int = 0, automation: str = "none") -> dict[str, 
     about = ask(layout, "describe")
     if automation != "none":
         deploy(layout, about["env"])
+        ask(layout, "start", timeout=DEPLOY_SECONDS)
+        automate(layout, about["env"])
         ask(layout, "begin", timeout=DEPLOY_SECONDS)
     return about
 

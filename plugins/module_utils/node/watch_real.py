@@ -225,7 +225,8 @@ class RealWorld:
 
     def log(self, text: str) -> None:
         self._host.log(text)
-        sys.stderr.write(f"hotstandby: {text}\n")
+        if "JOURNAL_STREAM" not in os.environ:  # the journal has it already
+            sys.stderr.write(f"hotstandby: {text}\n")
 
     def alive(self, text: str) -> None:
         now = time.monotonic()
