@@ -176,6 +176,11 @@ _ID = {
         r"(?=.{1,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z0-9-]{1,63}\.?",
         "a DNS name",
     ),
+    "route_table_id": text(r"rtb-[0-9a-f]{8,17}", "a route table id (rtb-...)"),
+    "destination": text(
+        r"(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?!/)|(?=/))){4}/(?:3[0-2]|[12]?[0-9])",
+        "an IPv4 network such as 10.99.0.1/32",
+    ),
     "target_group_arn": text(
         r"arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-f]+",
         "the ARN of a target group",
@@ -188,11 +193,10 @@ _REDIRECT_KINDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
         {"zone_id": _ID["zone_id"], "record": _ID["record"]},
         {"ttl": integer(0, 86400), "address": choice("private", "public")},
     ),
+    "route_table": ({"route_table_id": _ID["route_table_id"], "destination": _ID["destination"]}, {}),
     "target_group": ({"target_group_arn": _ID["target_group_arn"]}, {"port": integer(1, 65535)}),
     "command": ({"command": argv, "check": argv}, {"timeout": integer(1, 300)}),
 }
-# kinds that design and inventory know but this version cannot move yet
-_REDIRECT_LATER = ("route_table",)
 
 
 def _product(service: str) -> Check:
@@ -211,10 +215,6 @@ def _redirect(key: str, value: Any) -> tuple[dict[str, Any], ...]:
         if not isinstance(item, Mapping):
             raise PairError(f"{where}: must be a mapping, not {kind_of(item)}")
         kind = item.get("kind")
-        if kind in _REDIRECT_LATER:
-            raise PairError(
-                f"{where}.kind: '{kind}' is not supported by this version ({', '.join(_REDIRECT_KINDS)})"
-            )
         choice(*_REDIRECT_KINDS)(f"{where}.kind", kind)
         required, optional = _REDIRECT_KINDS[str(kind)]
         entries.append(mapping(where, item, {"kind": choice(*_REDIRECT_KINDS), **required}, optional))

@@ -51,6 +51,8 @@ MOVE = (
     Grant("MoveAddress", ("ec2:AssociateAddress",), "address", needs="elastic_ip"),
     Grant("KnowInterfaces", ("ec2:DescribeNetworkInterfaces",), "anything", needs="private_ip"),
     Grant("MovePrivateAddress", ("ec2:AssignPrivateIpAddresses",), "interfaces", needs="private_ip"),
+    Grant("KnowRoutes", ("ec2:DescribeRouteTables",), "anything", needs="route_table"),
+    Grant("MoveRoute", ("ec2:ReplaceRoute", "ec2:CreateRoute"), "route_tables", needs="route_table"),
     Grant(
         "MoveName",
         ("route53:ListResourceRecordSets", "route53:ChangeResourceRecordSets"),
@@ -151,6 +153,11 @@ def _resources(pair: PairSpec, on: str, account: str, partition: str) -> Any:
         "instances": instances,
         "address": [*addresses, *instances, arn("ec2", "network-interface/*")],
         "interfaces": [arn("ec2", "network-interface/*")],
+        "route_tables": [
+            arn("ec2", f"route-table/{entry['route_table_id']}")
+            for entry in pair.redirect
+            if entry["kind"] == "route_table"
+        ],
         "zones": [
             f"arn:{partition}:route53:::hostedzone/{entry['zone_id']}"
             for entry in pair.redirect

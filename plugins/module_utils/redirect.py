@@ -14,7 +14,7 @@ from .fencing import Holding, Keep, Runner, filled, run_agent
 from .lease import LeaseLost
 from .pair import Node, PairSpec
 from .record import StoreError
-from .redirect_aws import PrivateIp, Route53, TargetGroup
+from .redirect_aws import PrivateIp, Route53, RouteTable, TargetGroup
 
 READS = 8  # reads after a change, before it counts as pending
 
@@ -99,6 +99,8 @@ def _made(pair: PairSpec, entry: Mapping[str, Any], client: ClientMaker) -> Redi
         return ElasticIp(ec2, entry["allocation_id"])
     if kind == "private_ip":
         return PrivateIp(ec2, pair, entry["address"])
+    if kind == "route_table":
+        return RouteTable(ec2, entry)
     if kind == "route53":
         return Route53(lambda: client("route53"), ec2, entry)
     if kind == "target_group":

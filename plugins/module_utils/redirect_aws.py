@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AWS's own ways beside an Elastic IP: a secondary private address, a name in Route 53, a load balancer's target group.
+"""AWS's own ways beside an Elastic IP: a secondary private address, a route, a name in Route 53, a target group.
 
 Each reads both nodes' sides, so that an address on two nodes, or on none, is never taken for one that has moved.
 """
@@ -77,6 +77,48 @@ def _addresses(interface: Mapping[str, Any]) -> list[Any]:
 
 def _index(interface: Mapping[str, Any]) -> Any:
     return (interface.get("Attachment") or {}).get("DeviceIndex")
+
+
+class RouteTable:
+    """A route of one table, usually to an address outside of the network (10.99.0.1/32), that leads to the active node.
+
+    It works across zones. Both nodes carry the address, and their interfaces' source/destination check is off.
+    """
+
+    def __init__(self, ec2: Client, entry: Mapping[str, Any]) -> None:
+        self._ec2 = ec2
+        self._table, self._destination = str(entry["route_table_id"]), str(entry["destination"])
+        self.label = f"route_table {self._table} {self._destination}"
+
+    def points_to(self, node: Node) -> Evidence:
+        """Read the table. A route to a stopped instance (blackhole) leads to it all the same."""
+        try:
+            route = self._route()
+        except Exception as error:
+            return Evidence(UNKNOWN, self.label, explain(error, "EC2 DescribeRouteTables"))
+        if route is None:
+            return Evidence(NO, self.label, "there is no such route")
+        where = route.get("InstanceId")
+        if not where:
+            return Evidence(UNKNOWN, self.label, "the route leads to something that is no instance")
+        return Evidence(YES if where == node.instance_id else NO, self.label, f"leads to {where}")
+
+    def point_to(self, node: Node, keep: Keep) -> None:
+        """Replace the route, or make it. Raises RuntimeError when it leads to something else than an instance."""
+        route = self._route()
+        if route is not None and not route.get("InstanceId"):
+            raise RuntimeError("the route leads to something that is no instance")  # not ours to write over
+        keep()
+        write = self._ec2().create_route if route is None else self._ec2().replace_route
+        write(RouteTableId=self._table, DestinationCidrBlock=self._destination, InstanceId=node.instance_id)
+
+    def _route(self) -> Optional[Mapping[str, Any]]:
+        found = self._ec2().describe_route_tables(RouteTableIds=[self._table])
+        for table in found.get("RouteTables", []):
+            for route in table.get("Routes", []):
+                if route.get("DestinationCidrBlock") == self._destination:
+                    return dict(route)
+        return None
 
 
 class Route53:

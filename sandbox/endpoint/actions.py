@@ -32,8 +32,8 @@ _KNOWN: dict[str, str] = {
         "AllocateAddress ReleaseAddress AssociateAddress DisassociateAddress DescribeAddresses "
         "CreateSubnet DescribeSubnets CreateVpc DescribeVpcs DescribeNetworkInterfaces DescribeSecurityGroups "
         "CreateTags DeleteTags DescribeTags DescribeRegions DescribeAvailabilityZones DescribeImages "
-        "DescribeVolumes DescribeRouteTables DescribeInternetGateways AssignPrivateIpAddresses "
-        "UnassignPrivateIpAddresses"
+        "DescribeVolumes DescribeRouteTables CreateRouteTable CreateRoute ReplaceRoute DescribeInternetGateways "
+        "AssignPrivateIpAddresses UnassignPrivateIpAddresses"
     ),
     "ssm": (
         "CreateDocument UpdateDocument UpdateDocumentDefaultVersion DeleteDocument DescribeDocument GetDocument "

@@ -86,6 +86,20 @@ def test_a_private_address_is_on_one_node_at_a_time(client: Client, two: tuple[s
     assert found.no and "subnet" in found.detail
 
 
+def test_a_route_leads_to_one_node_at_a_time(client: Client, two: tuple[str, str]) -> None:
+    ec2 = client("ec2")
+    network = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    table = ec2.create_route_table(VpcId=network)["RouteTable"]["RouteTableId"]
+    entry = {"kind": "route_table", "route_table_id": table, "destination": "10.99.0.1/32"}
+    pair, redirect = made(client, two, entry)
+    assert redirect.points_to(pair.nodes[0]).no, "there is no route yet"
+    there_and_back(pair, redirect)
+    routes = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
+    assert [
+        route.get("InstanceId") for route in routes if route["DestinationCidrBlock"] == "10.99.0.1/32"
+    ] == [two[0]]
+
+
 def test_a_name_follows_the_active(client: Client, two: tuple[str, str]) -> None:
     zone = client("route53").create_hosted_zone(Name="example.internal", CallerReference=two[0])["HostedZone"]
     ident = zone["Id"].rpartition("/")[2]

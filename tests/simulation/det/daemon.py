@@ -126,7 +126,7 @@ class DaemonWorld:
         todo: dict[str, Callable[[], Any]] = {
             "turn": lambda: watch_real.visit(guard, self._table, given),
             "ask": lambda: watch_real.ask(guard, given),
-            "call": lambda: self._call(proc, given["why"]),
+            "call": lambda: self._call(proc, given),
             "restart": lambda: watch_real.said(
                 guard.start(Asked(BOOT), float(self.machine.config.pair.timeouts.start))
             ),
@@ -139,12 +139,13 @@ class DaemonWorld:
         self.world.spawn(proc, todo[name], main=True)
         return True
 
-    def _call(self, proc: Proc, why: str) -> str:
+    def _call(self, proc: Proc, given: dict[str, Any]) -> str:
         """An asynchronous invocation: taken at once, carried out a little later, now and then twice."""
         world = self.world
         event = {
             "action": "watch", "pair": world.pair.name, "node": self.machine.name, "id": proc.name,
-            "time": START + world.now, "evidence": why,
+            "time": START + world.now, "evidence": given["why"],
+            **{key: given[key] for key in ("beat", "still") if key in given},
         }  # fmt: skip
 
         def act() -> dict[str, Any]:

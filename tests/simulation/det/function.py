@@ -40,8 +40,8 @@ class Watched(Run):
     world: World
     proc: Proc
 
-    def _move(self, reason: str, quiet: bool = False, pay: bool = False) -> Result:
-        result = super()._move(reason, quiet, pay)
+    def _move(self, reason: str, *words: Any, **given: Any) -> Result:
+        result = super()._move(reason, *words, **given)
         request = Request("failover", None, reason, "automation", automation=True)
         self.world.results.append((self.proc, request, result))
         self.world.note(self.proc.name, f"its move ends: {result.outcome}", result.message)

@@ -93,12 +93,14 @@ def test_every_kind_of_address_has_its_rights() -> None:
         "controller",
         redirect=[
             {"kind": "private_ip", "address": "10.0.0.10"},
+            {"kind": "route_table", "route_table_id": "rtb-0123456789abcdef0", "destination": "10.99.0.1/32"},
             {"kind": "route53", "zone_id": "Z0123456789", "record": "hub.example.internal"},
             {"kind": "target_group", "target_group_arn": arn},
         ],
     )
     assert found["MoveName"]["Resource"] == ["arn:aws:route53:::hostedzone/Z0123456789"]
     assert found["MoveTarget"]["Resource"] == [arn]
+    assert [one.rpartition("/")[2] for one in found["MoveRoute"]["Resource"]] == ["rtb-0123456789abcdef0"]
     assert "MovePrivateAddress" in found and "MoveAddress" not in found
 
 

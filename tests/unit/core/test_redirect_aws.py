@@ -20,6 +20,11 @@ A, B = "i-0aaaaaaaaaaaaaaaa", "i-0bbbbbbbbbbbbbbbb"
 ARN = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/hub/0123456789abcdef"
 ENTRIES: dict[str, dict[str, Any]] = {
     "private_ip": {"kind": "private_ip", "address": "10.0.0.10"},
+    "route_table": {
+        "kind": "route_table",
+        "route_table_id": "rtb-0123456789abcdef0",
+        "destination": "10.99.0.1/32",
+    },
     "route53": {"kind": "route53", "zone_id": "Z1", "record": "Hub.example.internal", "ttl": 5},
     "target_group": {"kind": "target_group", "target_group_arn": ARN},
 }
@@ -44,6 +49,7 @@ class Aws:
     def __init__(self) -> None:
         self.holders = [A]  # instances that carry the secondary address
         self.addresses: dict[str, str | None] = {A: "10.0.0.1", B: "10.0.0.2"}
+        self.route: dict[str, str] | None = {"InstanceId": A}
         self.record: dict[str, Any] | None = {
             "Name": "hub.example.internal.", "Type": "A", "TTL": 5, "ResourceRecords": [{"Value": "10.0.0.1"}],
         }  # fmt: skip
@@ -82,6 +88,31 @@ class Aws:
         self._write("assign")
         assert arguments["AllowReassignment"] is True and arguments["PrivateIpAddresses"] == ["10.0.0.10"]
         self.holders = [arguments["NetworkInterfaceId"][4:]]
+
+    def describe_route_tables(self, **arguments: Any) -> Any:
+        self._read()
+        assert arguments == {"RouteTableIds": ["rtb-0123456789abcdef0"]}
+        routes = [{"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1"}]
+        if self.route is not None:
+            routes.append({"DestinationCidrBlock": "10.99.0.1/32", **self.route})
+        return {"RouteTables": [{"Routes": routes}]}
+
+    def replace_route(self, **arguments: Any) -> None:
+        self._write("replace")
+        assert self.route is not None, "there is nothing to replace"
+        self._routed(arguments)
+
+    def create_route(self, **arguments: Any) -> None:
+        self._write("create")
+        assert self.route is None, "RouteAlreadyExists"
+        self._routed(arguments)
+
+    def _routed(self, arguments: dict[str, Any]) -> None:
+        assert (arguments["RouteTableId"], arguments["DestinationCidrBlock"]) == (
+            "rtb-0123456789abcdef0",
+            "10.99.0.1/32",
+        )
+        self.route = {"InstanceId": arguments["InstanceId"]}
 
     def describe_instances(self, **arguments: Any) -> Any:
         self._read()
@@ -159,6 +190,20 @@ def test_an_address_on_both_nodes_or_on_none() -> None:
     assert redirect.points_to(pair.node("hub-b")).answer == "unknown"
     aws.holders = []
     assert redirect.points_to(pair.node("hub-b")).answer == "no"
+
+
+def test_a_route_that_is_not_there_is_made() -> None:
+    aws = Aws()
+    aws.route = None
+    found, _hold = moved(aws, "route_table")
+    assert found.yes and aws.writes == ["create"]
+
+
+def test_a_route_to_something_else_is_never_written_over() -> None:
+    aws = Aws()
+    aws.route = {"NatGatewayId": "nat-1"}
+    found, _hold = moved(aws, "route_table")
+    assert found.answer == "unknown" and "no instance" in found.detail and aws.writes == []
 
 
 @pytest.mark.parametrize("more", [{"SetIdentifier": "a"}, {"AliasTarget": {"DNSName": "x"}}])
