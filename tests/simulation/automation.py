@@ -80,10 +80,11 @@ class Automated(World):
             if node.power == "running" and not node.frozen:
                 hook, self.network.hook = self.network.hook, lambda _service, _operation, _done: None
                 down, self.network.down = self.network.down, set()
+                denied, self.network.denied = self.network.denied, set()
                 store.read()
                 held = node.held is not None
                 store.put_heartbeat(node.name, node.instance_id, "b", node.seen, node.product, held)
-                self.network.hook, self.network.down = hook, down
+                self.network.hook, self.network.down, self.network.denied = hook, down, denied
         if self.cloudwatch.alarms:
             self.alarm(self.cloudwatch.alarms[0]["StateValue"])
 
