@@ -56,11 +56,16 @@ def once(pair: Pair, case: str, agent: float) -> dict[str, Any]:
     if moving is not None and moving.wait(LONG):
         raise SystemExit("the graceful move failed")
     until(pair.active)
-    runs = [run for run in pair.ask("automation")["runs"] if run["event"] == "own" and run["began"] > began]
-    called = runs[0]["began"] - began if runs else 0.0
+    called = 0.0 if case == GRACEFUL else until(lambda: calls(pair, began))[0] - began
     steps = {step["name"]: step["seconds"] for step in pair.history()}
     found = pair.ask("journal")["overlaps"] - (overlaps if isinstance(pair, Hosts) else 0)
     return {"up": up, "address": seconds, "overlaps": found, "steps": {"called after": called, **steps}}
+
+
+def calls(pair: Pair, since: float) -> list[float]:
+    """When the function began to work on what a daemon told it; known once it has ended."""
+    runs = pair.ask("automation")["runs"]
+    return [run["began"] for run in runs if run["event"] == "own" and run["began"] > since]
 
 
 def cost(pair: Pair) -> dict[str, dict[str, float]]:

@@ -203,7 +203,8 @@ class World:
         """EC2 stops it: the plug is pulled, whatever `force` says."""
         node = self.by_instance(instance_id)
         if node is not None:
-            time.sleep(float(read_json(node.knobs).get("power_seconds", 0)))
+            whole = float(read_json(node.knobs).get("power_seconds", 0))
+            time.sleep(max(0.0, whole - self.endpoint.stop_seconds))
             self.dead(node)
 
     def on_start(self, instance_id: str) -> None:
