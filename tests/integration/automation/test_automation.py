@@ -135,7 +135,7 @@ def test_the_role_converges_and_takes_away_what_it_made_and_nothing_else(rig: Ri
     assert again.rc == 0 and "changed=0" in again.text, again.text
     rig.client("sns").create_topic(Name="somebody-elses")
     before = left(rig)
-    assert len(before) == 9, before
+    assert len(before) == 13, before
     policy = rig.client("iam").get_role_policy(RoleName=NAME, PolicyName="hotstandby")["PolicyDocument"]
     instances = [about["instance_id"] for about in rig.info["nodes"].values()]
     for statement in policy["Statement"]:
