@@ -17,6 +17,7 @@ import pytest
 
 from sandbox.endpoint import Caller, Endpoint
 from sandbox.endpoint.alarm_model import State, evaluate
+from sandbox.endpoint.mended import regions
 from sandbox.endpoint.ticker import Ticker
 from tests.integration.endpoint.conftest import KEY, REGION
 
@@ -159,6 +160,34 @@ def test_a_new_alarm_knows_nothing_then_silence_is_an_alarm_and_good_points_mend
         )
     ticker.alarms(now + 120)
     assert made.state() == "ALARM", "one good period of five is not enough"
+
+
+def test_an_alarm_on_readiness_tells_its_topic_and_invokes_nothing(made: Made) -> None:
+    """As role failover_automation makes it: the least value counts, silence is no bad news, and people are told once."""
+    cloudwatch, name = made.clients("cloudwatch"), f"{made.name}-standby"
+    topic = made.clients("sns").create_topic(Name=name)["TopicArn"]
+    dimensions = [{"Name": "Pair", "Value": made.name}, {"Name": "Node", "Value": "hub-b"}]
+    cloudwatch.put_metric_alarm(
+        AlarmName=name, Namespace="HotStandby", MetricName="StandbyReady", Statistic="Minimum", Threshold=1.0,
+        ComparisonOperator="LessThanThreshold", EvaluationPeriods=5, DatapointsToAlarm=1, Period=60,
+        TreatMissingData="notBreaching", Dimensions=dimensions, AlarmActions=[topic],
+    )  # fmt: skip
+    backend = next(one for one in regions("sns") if one.region_name == REGION)
+    ticker, now = Ticker(made.endpoint), time.time()
+
+    def after(*values: float, minutes: int) -> str:
+        for value in values:
+            datum = {"MetricName": "StandbyReady", "Value": value, "Dimensions": dimensions}
+            cloudwatch.put_metric_data(Namespace="HotStandby", MetricData=[datum])
+        ticker.alarms(now + 60 * minutes)
+        return str(cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"])
+
+    assert after(minutes=0) == "INSUFFICIENT_DATA"
+    assert after(1.0, minutes=1) == "OK"
+    assert after(0.0, 1.0, minutes=2) == "ALARM"
+    assert after(minutes=8) == "OK"
+    sent = [subject for _id, _text, subject, *_rest in backend.topics[topic].sent_notifications]
+    assert sent == [f'ALARM: "{name}" in {REGION}'] and made.events() == []
 
 
 def test_an_event_needs_a_permission_for_exactly_its_rule(made: Made) -> None:

@@ -368,6 +368,36 @@ def test_a_service_that_a_person_had_stopped_is_left_alone_when_its_node_is_swit
     assert world.events == [] and world.record().active == "hub-a" and "refused" in world.kinds()
 
 
+@pytest.mark.parametrize("profile", ["minute", "fast"])
+@pytest.mark.parametrize("deaf", [False, True])
+@pytest.mark.parametrize("state", ["OK", "ALARM"])
+def test_both_nodes_lose_their_heartbeats_at_once(profile: str, deaf: bool, state: str) -> None:
+    """What both lose is not the active's failure; even when neither answers, nothing could be started anyway."""
+    world = well(profile=profile)
+    world.clock.sleep(600)
+    for node in world.nodes.values():
+        node.frozen = deaf
+    world.alarm(state)
+    own = {
+        "action": "watch",
+        "pair": "hub-prod",
+        "id": "1",
+        "node": "hub-b",
+        "time": world.wall(),
+        "evidence": "silence",
+    }
+    for event in ({"hotstandby": own}, world.event()):
+        world.invoke(event)
+        for _minute in range(3):
+            world.clock.sleep(60)
+            world.alarm(state)
+            world.tick()
+    record = world.record()
+    assert (record.active, record.epoch, record.state) == ("hub-a", 7, "steady") and world.events == []
+    assert commands(world, "stop") == 0 and "ec2:StopInstances" not in world.network.names()
+    assert world.messages, "people hear that nobody is heard"
+
+
 def test_a_call_of_the_watch_costs_few_calls_before_the_nodes_are_asked() -> None:
     """Each is a round trip of the time that nobody serves."""
     world = killed(profile="fast")
