@@ -263,8 +263,8 @@ def parse_changes(output: str) -> Changes:
             skipped.append(_unescaped(line[len("skipping non-regular file ") :].strip().strip('"')))
             continue
         item, _bar, rest = line.partition("|")
-        size, bar, name = rest.partition("|")
-        if not bar or not size.isdigit() or len(item) < 9:
+        size, divided, name = rest.partition("|")
+        if not divided or not size.isdigit() or len(item) < 9:
             continue
         path = _unescaped(name)
         is_root = path in ("./", ".")

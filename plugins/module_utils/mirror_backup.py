@@ -22,7 +22,7 @@ PLAN = "plan.json"
 PARTIAL = ".partial"  # ends the name of one that is still being made
 SYNC, FULL = "sync", "full"
 
-Run = Callable[[list[str]], "subprocess.CompletedProcess[bytes]"]
+Run = Callable[[list[str]], subprocess.CompletedProcess[bytes]]
 
 
 @dataclass(frozen=True)
