@@ -40,11 +40,17 @@ def _addressing(endpoint_url: Optional[str]) -> dict[str, Any]:
     return {"s3": {"addressing_style": "path" if own else "auto"}}
 
 
-def client_config(lease: float, endpoint_url: Optional[str] = None) -> Any:
-    """The one botocore Config of the core: time limits and retries, from the lease in seconds."""
+def client_config(lease: float, endpoint_url: Optional[str] = None, silence: float = 0.0) -> Any:
+    """The one botocore Config of the core: time limits and retries, from the lease in seconds.
+
+    `silence` is for long polls: one attempt, that may say nothing for so many seconds.
+    """
     from botocore.config import Config
 
-    return Config(user_agent_extra="hotstandby.ops", **_addressing(endpoint_url), **timing(lease))
+    limits = timing(lease)
+    if silence:
+        limits.update(read_timeout=silence, retries={"mode": "standard", "total_max_attempts": 1})
+    return Config(user_agent_extra="hotstandby.ops", **_addressing(endpoint_url), **limits)
 
 
 def bulk_config(workers: int, endpoint_url: Optional[str] = None) -> Any:
@@ -68,7 +74,12 @@ def bulk_config(workers: int, endpoint_url: Optional[str] = None) -> Any:
 
 
 def make_client(
-    service: str, region: str, endpoint_url: Optional[str] = None, lease: float = 30.0, **extra: Any
+    service: str,
+    region: str,
+    endpoint_url: Optional[str] = None,
+    lease: float = 30.0,
+    silence: float = 0.0,
+    **extra: Any,
 ) -> Any:
     """A boto3 client of its own session (threads and forks share nothing). `lease` in seconds bounds each call."""
     import boto3
@@ -77,7 +88,7 @@ def make_client(
         service,
         region_name=region,
         endpoint_url=endpoint_url,
-        config=client_config(lease, endpoint_url),
+        config=client_config(lease, endpoint_url, silence),
         **extra,
     )
 

@@ -70,7 +70,7 @@ _KNOWN |= {
     ),
     "sqs": (
         "CreateQueue DeleteQueue GetQueueUrl ListQueues GetQueueAttributes SetQueueAttributes SendMessage ReceiveMessage "
-        "DeleteMessage PurgeQueue ListQueueTags TagQueue UntagQueue"
+        "DeleteMessage ChangeMessageVisibility PurgeQueue ListQueueTags TagQueue UntagQueue"
     ),
     "logs": (
         "CreateLogGroup DescribeLogGroups DeleteLogGroup PutRetentionPolicy DeleteRetentionPolicy ListTagsForResource "

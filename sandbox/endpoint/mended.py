@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import addresses, cloudwatch, dynamodb, ec2, functions, s3, ssm_api
+from . import addresses, cloudwatch, dynamodb, ec2, functions, s3, sqs, ssm_api
 from .actions import Asked
 from .http import HttpRequest, HttpResponse
 from .model import ACCOUNT
@@ -66,9 +66,20 @@ class Mended:
 
     def call(self, request: HttpRequest, asked: Asked) -> HttpResponse:
         """Answer one request. Raises whatever moto raises when it does not know a thing."""
+        if asked.action == "ReceiveMessage":
+            return sqs.receive(
+                request, backend("sqs", asked.region), lambda short: self._locked(short, asked)
+            )
+        return self._locked(request, asked)
+
+    def _locked(self, request: HttpRequest, asked: Asked) -> HttpResponse:
         with self._locks[asked.service]:
             if asked.service == "dynamodb":
                 refused = dynamodb.refusal(request, asked, backend("dynamodb", asked.region))
+                if refused is not None:
+                    return refused
+            if asked.service == "sqs":
+                refused = sqs.refusal(request, asked, backend("sqs", asked.region))
                 if refused is not None:
                     return refused
             if asked.service == "s3":

@@ -1,14 +1,14 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The words of `run-exclusive`; what it does is loaded only when it is meant."""
+"""The words of `run-exclusive` and `consume`; what they do is loaded only when one of them is meant."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any, Callable
 
-VERBS = ("run-exclusive",)
+VERBS = ("run-exclusive", "consume")
 
 
 def _positive(text: str) -> float:
@@ -86,9 +86,63 @@ def add_verbs(add: Callable[..., Any]) -> None:
     )
     verb.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND...")
 
+    _add_consume(add)
+
+
+def _add_consume(add: Callable[..., Any]) -> None:
+    text = "work the messages of a queue; one is deleted only after its command exited with 0"
+    verb = add("consume", help=text, description=text)
+    verb.add_argument("--queue", required=True, metavar="URL")
+    verb.add_argument("--max", type=int, metavar="N", help="end after so many messages")
+    verb.add_argument("--idle-exit", type=_positive, metavar="S", help="end when nothing came for so long")
+    verb.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE[=VARIABLE]",
+        help="a message attribute to hand on",
+    )
+    verb.add_argument(
+        "--visibility",
+        type=_positive,
+        default=60.0,
+        metavar="S",
+        help="extended at each third of it; default 60",
+    )
+    verb.add_argument("--limit", type=_positive, metavar="S", help="the most that a command may take")
+    verb.add_argument(
+        "--backoff",
+        type=_positive,
+        default=30.0,
+        metavar="S",
+        help="after a failure, doubled each time; default 30",
+    )
+    verb.add_argument(
+        "--grace",
+        type=_positive,
+        default=30.0,
+        metavar="S",
+        help="left to a command to finish in; default 30",
+    )
+    verb.add_argument("--poll", type=_positive, default=20.0, metavar="S", help="one long poll; default 20")
+    verb.add_argument(
+        "--patience", type=_positive, default=600.0, metavar="S", help="for a queue out of reach; default 600"
+    )
+    verb.add_argument(
+        "--notices", action="store_true", help="ask the instance metadata whether this instance is to end"
+    )
+    add_store(verb, required=False)
+    verb.add_argument("--job", default="", metavar="NAME", help="with --store; default the queue's name")
+    verb.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND...")
+
 
 def run(given: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from . import job_run  # what no other command needs
+    # what no other command needs
+    if given.verb == "consume":
+        from . import consume
+
+        return consume.run(given)
+    from . import job_run
 
     return job_run.run(given)

@@ -1,0 +1,275 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`consume`: works the messages of a queue, one at a time; a message is deleted only after its command exited with 0."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from ..answer import FAILED
+from ..jobs import JobError, JobStoreError, Key, Policy, check_policy, make_key
+from ..jobs_queue import (
+    TEMPFAIL,
+    Message,
+    Rules,
+    check_rules,
+    environment,
+    hidden_for,
+    job_of,
+    parse_names,
+    parse_queue,
+)
+from ..jobs_run import Contender, JobStore
+from . import metadata
+from .around import RealAround
+from .config import ConfigError
+from .job_run import command_of, config_of, node_name, open_store, region_of
+from .keeper import KeptCommand
+from .outcome import one_line
+from .queue import Queue, QueueError
+from .queue_work import KILL_AFTER, Work, body_file
+
+SPOT = "/latest/meta-data/spot/instance-action"
+LIFECYCLE = "/latest/meta-data/autoscaling/target-lifecycle-state"
+LATE = 30.0  # seconds for which a delete is tried again
+
+
+@dataclass
+class Count:
+    """What became of the messages."""
+
+    received: int = 0
+    done: int = 0
+    failed: int = 0
+    returned: int = 0
+    skipped: int = 0
+    undeleted: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Once:
+    """Exactly once: where the runs are kept, and who we are."""
+
+    store: JobStore
+    job: str
+    node: str
+    lease: float
+
+
+def run(given: argparse.Namespace) -> int:
+    """Prints one JSON line when it ends, and returns the exit code. Never raises but for a bug."""
+    try:
+        argv = command_of(given.argv)
+        config = config_of(given.config)
+        rules = rules_of(given)
+        endpoint = given.endpoint_url or (config.pair.endpoint_url if config else None) or ""
+        place = parse_queue(given.queue, given.region, endpoint, region_of(given, config))
+        once = None
+        if given.store:
+            job = make_key(given.job or job_of(place.name), "any").job
+            check_policy(Policy(given.lease))
+            if rules.visibility < 2 * given.lease:
+                raise JobError(
+                    f"visibility: {rules.visibility:g} is less than twice the lease: a message would be shown again "
+                    "while its run is contended for"
+                )
+            once = Once(open_store(given, config), job, node_name(os.environ, config), given.lease)
+    except (JobError, ConfigError) as error:
+        return _end(Count(why=str(error)), FAILED)
+    except JobStoreError as error:
+        return _end(Count(why=f"the store cannot be used: {error}"), TEMPFAIL)
+    around = RealAround(_notice if given.notices else None).listen()
+    consumer = Consumer(Queue(place, rules), rules, argv, around, once)
+    try:
+        code = consumer.work()
+    except Exception as error:
+        consumer.count.why, code = one_line(error), FAILED
+    return _end(consumer.count, code)
+
+
+def rules_of(given: argparse.Namespace) -> Rules:
+    """The rules on the command line. Raises JobError."""
+    return check_rules(
+        Rules(
+            visibility=given.visibility,
+            limit=given.limit,
+            backoff=given.backoff,
+            longest_backoff=max(given.backoff, Rules.longest_backoff),
+            finish=given.grace,
+            poll=given.poll,
+            patience=given.patience,
+            idle_exit=given.idle_exit,
+            max=given.max,
+            names=parse_names(given.env),
+        )
+    )
+
+
+def _notice() -> str:
+    """Why this instance is about to end; empty when it is not."""
+    base = os.environ.get(metadata.VARIABLE) or metadata.DEFAULT
+    if metadata.ask(base, SPOT):
+        return "a spot notice"
+    return "the Auto Scaling group" if metadata.ask(base, LIFECYCLE) == "Terminated" else ""
+
+
+def _end(count: Count, code: int) -> int:
+    text = ", ".join(
+        f"{getattr(count, name)} {name}"
+        for name in ("received", "done", "failed", "returned", "skipped", "undeleted")
+        if getattr(count, name)
+    )
+    message = count.why if code == FAILED else f"ended: {count.why}" + (f"; {text}" if text else "")
+    try:
+        sys.stdout.write(json.dumps({"action": "consume", **vars(count), "message": message}) + "\n")
+        sys.stdout.flush()
+    except OSError:
+        pass  # nobody listens any more; the exit code still tells
+    if code:
+        sys.stderr.write(f"hotstandby consume: {message}\n")
+    return code
+
+
+class Consumer:
+    """Works one message after the other."""
+
+    def __init__(
+        self, queue: Queue, rules: Rules, argv: Sequence[str], around: RealAround, once: Optional[Once] = None
+    ) -> None:
+        self._queue, self._rules, self._argv = queue, rules, tuple(argv)
+        self._around, self._once = around, once
+        self.count = Count()
+
+    def work(self) -> int:
+        """Until told to end, --max or --idle-exit; the exit code."""
+        rules, around = self._rules, self._around
+        heard = idle = around.monotonic()
+        pause = 1.0
+        while True:
+            if around.stopping():
+                self.count.why = around.why
+                return 0
+            if rules.max is not None and self.count.received >= rules.max:
+                self.count.why = f"{rules.max} messages (--max)"
+                return 0
+            left = math.inf if rules.idle_exit is None else idle + rules.idle_exit - around.monotonic()
+            try:
+                message = self._queue.receive(min(rules.poll, max(1.0, left) if left > 0 else 0.0))
+            except QueueError as error:
+                # a host that boots has no network yet: that is no reason to go, and no idle queue either
+                if around.monotonic() - heard > rules.patience:
+                    self.count.why = f"the queue was out of reach for {rules.patience:g} s: {error}"
+                    return TEMPFAIL
+                self._say("", f"the queue is out of reach: {error}")
+                around.sleep(pause)
+                pause = min(pause * 2, 15.0)
+                idle = around.monotonic()
+                continue
+            heard, pause = around.monotonic(), 1.0
+            if message is not None:
+                self.count.received += 1
+                self._one(message)
+                heard = idle = around.monotonic()
+            elif left <= 0:
+                self.count.why = f"idle for {rules.idle_exit:g} s"
+                return 0
+
+    def _say(self, message_id: str, text: str) -> None:
+        try:
+            sys.stderr.write(f"hotstandby consume: {message_id + ': ' if message_id else ''}{text}\n")
+            sys.stderr.flush()
+        except OSError:
+            pass  # nobody reads it; the work goes on
+
+    def _one(self, message: Message) -> None:
+        if self._around.stopping():
+            self.count.returned += 1
+            self._hide(message, 0.0, "given back, the consumer ends")
+            return
+        body = body_file(message)
+        try:
+            env = environment(message, self._rules, self._queue.place.url)
+            command = KeptCommand(self._argv, self._around, env, (body, None, None))
+            work = Work(
+                self._queue,
+                message,
+                self._rules,
+                self._around,
+                command,
+                lambda text: self._say(message.id, text),
+            )
+            if self._once is None:
+                self._after(message, work.run().rc, work)
+            else:
+                self._exactly_once(message, work, self._once)
+        finally:
+            os.close(body)
+
+    def _exactly_once(self, message: Message, work: Work, once: Once) -> None:
+        key = Key(once.job, message.id)
+        policy = Policy(once.lease, after_failure="next")
+        outcome = Contender(once.store, key, once.node, policy, work, work, KILL_AFTER).run()
+        if outcome.outcome == "skipped" and outcome.done:
+            self.count.skipped += 1
+            self._delete(message, outcome.message)
+        elif outcome.outcome == "skipped":
+            # a second delivery while the first is at work: looked at again when that has ended or its lease has
+            self.count.skipped += 1
+            self._hide(message, once.lease, outcome.message)
+        elif outcome.outcome == "ran" and outcome.rc is not None:
+            self._after(message, outcome.rc, work)
+        else:
+            # unavailable, lost, interrupted, unrecorded: not known to be done, so somebody looks at it again
+            self.count.returned += 1
+            soon = 0.0 if self._around.stopping() else min(once.lease, self._rules.visibility)
+            self._hide(message, soon, outcome.message)
+
+    def _after(self, message: Message, rc: int, work: Work) -> None:
+        seconds = hidden_for(rc, message, self._rules, self._around.stopping())
+        if seconds is None:
+            self._delete(message, "done")
+            return
+        told = "took too long" if work.too_long else f"exit code {rc}"
+        if seconds == 0.0:
+            self.count.returned += 1
+            self._hide(message, 0.0, f"{told}: given back")
+            if not self._around.stopping():
+                self._around.sleep(1.0)  # so that another consumer may have it
+            return
+        self.count.failed += 1
+        self._hide(message, seconds, f"{told} at delivery {message.receives}: again in {seconds:g} s")
+
+    def _hide(self, message: Message, seconds: float, why: str) -> None:
+        try:
+            self._queue.hide(message, seconds)
+        except QueueError as error:
+            why += f" (shown again when its visibility ends: {error})"
+        self._say(message.id, why)
+
+    def _delete(self, message: Message, why: str) -> None:
+        until = self._around.monotonic() + min(LATE, self._rules.visibility)
+        while True:
+            try:
+                self._queue.delete(message)
+                break
+            except QueueError as error:
+                if error.gone:
+                    why += ", and the queue is gone"
+                    break
+                if self._around.monotonic() > until:
+                    self.count.undeleted += 1
+                    self._say(message.id, f"{why}, but it cannot be deleted and will be shown again: {error}")
+                    return
+                self._around.sleep(1.0)
+        if why == "done" or why.startswith("done,"):
+            self.count.done += 1
+        self._say(message.id, why)

@@ -1,0 +1,272 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The built `consume` on a queue: killed in mid-job, poison, a boot before the network, a queue that goes, keys that change."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.endpoint import Caller, Endpoint
+from tests.integration.endpoint.conftest import KEY, REGION
+
+Until = Callable[..., Any]
+NEW_KEY = "AKIANEWKEY0000000000"
+
+
+class Consumers:
+    """A queue with a dead-letter queue (3 receives), and consumers of it."""
+
+    def __init__(self, program: str, endpoint: Endpoint, sqs: Any, folder: Path) -> None:
+        self.program, self.endpoint, self.sqs, self.folder = program, endpoint, sqs, folder
+        self.dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=self.dead, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3})
+        self.url = sqs.create_queue(QueueName="work", Attributes={"RedrivePolicy": redrive})["QueueUrl"]
+        self.credentials = folder / "credentials"
+        self.made: list[subprocess.Popen[str]] = []
+        self.keys(KEY)
+
+    def keys(self, key: str) -> None:
+        self.credentials.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\n")
+
+    def send(self, body: str, **attributes: str) -> str:
+        typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        return str(
+            self.sqs.send_message(QueueUrl=self.url, MessageBody=body, MessageAttributes=typed)["MessageId"]
+        )
+
+    def start(self, command: str, *words: str) -> subprocess.Popen[str]:
+        """A consumer; `command` is for sh, in a folder of its own."""
+        env = {
+            "PATH": f"{Path(self.program).parent}:/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8",
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.credentials), "HOTSTANDBY_NODE": f"n{len(self.made)}",
+        }  # fmt: skip
+        where = ["--queue", self.url, "--region", REGION, "--endpoint-url", self.endpoint.url, "--poll", "1"]
+        process = subprocess.Popen(
+            [self.program, "consume", *where, *words, "--", "sh", "-c", command],
+            cwd=self.folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        self.made.append(process)
+        return process
+
+    def count(self, url: str = "") -> tuple[int, int]:
+        """(waiting, in work)."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=url or self.url, AttributeNames=names)["Attributes"]
+        return int(found[names[0]]), int(found[names[1]])
+
+    def lines(self) -> list[str]:
+        log = self.folder / "log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def calls(self, action: str) -> int:
+        return sum(call.action == action and call.status == 200 for call in self.endpoint.calls)
+
+
+@pytest.fixture
+def work(program: str, endpoint: Endpoint, client: Any, tmp_path: Path) -> Iterator[Consumers]:
+    made = Consumers(program, endpoint, client("sqs"), tmp_path)
+    yield made
+    endpoint.faults.clear()
+    for process in made.made:
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGCONT)
+            process.kill()
+        process.communicate()
+    for url in client("sqs").list_queues().get("QueueUrls", []):
+        client("sqs").delete_queue(QueueUrl=url)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
+    out, err = process.communicate(timeout=120)
+    assert "Traceback" not in err and "secret" not in out + err
+    return process.returncode, json.loads(out.splitlines()[-1]), err
+
+
+def test_a_body_and_chosen_attributes_reach_the_command(work: Consumers) -> None:
+    wanted = work.send('{"a": "ü"}', Name="nightly; rm -rf /", Other="x")
+    process = work.start(
+        'cat >body; echo "$JOB_NAME|$Other|$HOTSTANDBY_MESSAGE_ID|$HOTSTANDBY_RECEIVES" >>log',
+        *("--env", "Name=JOB_NAME", "--max", "1"),
+    )
+    code, answer, _err = ended(process)
+    assert (code, answer["done"], answer["received"]) == (0, 1, 1)
+    assert (work.folder / "body").read_text() == '{"a": "ü"}'
+    assert work.lines() == [f"nightly; rm -rf /||{wanted}|1"] and work.count() == (0, 0)
+
+
+def test_killed_in_mid_job_the_message_comes_back_and_is_deleted_once(work: Consumers, until: Until) -> None:
+    work.send("job")
+    first = work.start("echo begun >>log; sleep 600", "--visibility", "3")
+    until(work.lines, 60)
+    first.kill()
+    assert ended_badly(first)
+    code, answer, _err = ended(work.start("echo again >>log", "--max", "1"))
+    assert (code, answer["done"]) == (0, 1) and work.lines() == ["begun", "again"]
+    assert work.calls("DeleteMessage") == 1 and work.count() == (0, 0)
+
+
+def ended_badly(process: subprocess.Popen[str]) -> bool:
+    process.communicate(timeout=60)
+    return process.returncode == -signal.SIGKILL
+
+
+def test_a_long_job_keeps_its_message(work: Consumers) -> None:
+    work.send("job")
+    code, answer, _err = ended(work.start("sleep 5; echo ran >>log", "--visibility", "3", "--max", "1"))
+    assert (code, answer["done"]) == (0, 1) and work.lines() == ["ran"]
+    assert work.calls("ChangeMessageVisibility") >= 3 and work.count() == (0, 0)
+
+
+def test_poison_goes_to_the_dead_letter_queue_and_the_next_message_runs(work: Consumers) -> None:
+    work.send("{not json")
+    work.send('{"good": true}')
+    command = "python3 -c 'import json,sys; json.load(sys.stdin)' 2>/dev/null && echo ran >>log"
+    code, answer, _err = ended(work.start(command, "--backoff", "0", "--idle-exit", "4"))
+    assert (code, answer["done"], answer["failed"], answer["returned"]) == (0, 1, 0, 3)
+    assert work.lines() == ["ran"] and work.count() == (0, 0) and work.count(work.dead) == (1, 0)
+
+
+def test_75_gives_back_at_once_and_another_failure_after_a_back_off(work: Consumers) -> None:
+    work.send("job")
+    code, answer, _err = ended(work.start("exit 75", "--max", "1"))
+    assert (code, answer["returned"], work.count()) == (0, 1, (1, 0))
+    code, answer, err = ended(work.start("exit 9", "--max", "1", "--backoff", "100"))
+    assert (code, answer["failed"], work.count()) == (0, 1, (0, 1))
+    assert "exit code 9 at delivery 2: again in 200 s" in err
+
+
+def test_boot_before_the_network(work: Consumers, until: Until) -> None:
+    """O15: the queue is out of reach, then empty, then has a message."""
+    work.endpoint.faults.partitioned.add(KEY)
+    process = work.start("echo ran >>log", "--max", "1", "--idle-exit", "60")
+    until(lambda: "out of reach" in os.read(process.stderr.fileno(), 4096).decode(), 60)  # type: ignore[union-attr]
+    work.endpoint.faults.clear()
+    until(lambda: work.calls("ReceiveMessage") >= 2, 60)
+    work.send("job")
+    code, answer, _err = ended(process)
+    assert (code, answer["received"], answer["done"]) == (0, 1, 1)
+    assert work.lines() == ["ran"] and work.calls("DeleteMessage") == 1
+
+
+def test_a_queue_out_of_reach_for_too_long_is_75(work: Consumers) -> None:
+    work.endpoint.faults.down.add("sqs")
+    code, answer, _err = ended(work.start("true", "--patience", "1"))
+    assert code == 75 and "out of reach" in answer["message"]
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_sigterm_lets_a_job_finish_or_gives_its_message_back(
+    work: Consumers, until: Until, finishes: bool
+) -> None:
+    work.send("job")
+    process = work.start("echo begun >>log; sleep 3; echo ended >>log", "--grace", "60" if finishes else "0")
+    until(work.lines, 60)
+    process.terminate()
+    code, answer, _err = ended(process)
+    assert (code, answer["why"]) == (0, "SIGTERM")
+    if finishes:
+        assert work.lines() == ["begun", "ended"] and (answer["done"], work.count()) == (1, (0, 0))
+    else:
+        assert work.lines() == ["begun"] and (answer["returned"], work.count()) == (1, (1, 0))
+
+
+def test_an_idle_consumer_ends(work: Consumers) -> None:
+    code, answer, _err = ended(work.start("true", "--idle-exit", "1"))
+    assert (code, answer["why"], answer["received"]) == (0, "idle for 1 s", 0)
+
+
+def test_keys_that_change_in_mid_job_lose_nothing(work: Consumers, until: Until) -> None:
+    work.send("job")
+    process = work.start(
+        "echo begun >>log; while ! test -e go; do sleep 0.1; done", "--visibility", "6", "--max", "1"
+    )
+    until(work.lines, 60)
+    work.endpoint.keys[NEW_KEY] = Caller("controller", "controller")
+    work.keys(NEW_KEY)
+    work.endpoint.faults.expired.add(KEY)
+    work.endpoint.faults.burst["sqs"] = 1
+    (work.folder / "go").touch()
+    code, answer, _err = ended(process)
+    assert (code, answer["done"]) == (0, 1) and work.lines() == ["begun"]
+    assert [
+        call.key for call in work.endpoint.calls if call.action == "DeleteMessage" and call.status == 200
+    ] == [NEW_KEY]
+
+
+def test_a_queue_that_is_deleted_in_mid_job_leaves_the_job_alone(work: Consumers, until: Until) -> None:
+    work.send("job")
+    process = work.start(
+        "echo begun >>log; while ! test -e go; do sleep 0.1; done; echo ended >>log", "--max", "1"
+    )
+    until(work.lines, 60)
+    work.sqs.delete_queue(QueueUrl=work.url)
+    (work.folder / "go").touch()
+    code, answer, err = ended(process)
+    assert (
+        (code, answer["done"]) == (0, 1) and work.lines() == ["begun", "ended"] and "the queue is gone" in err
+    )
+
+
+def test_exactly_once_a_message_that_was_done_and_not_deleted_is_not_run_again(work: Consumers) -> None:
+    (work.folder / "store").mkdir()
+    once = ("--store", f"dir:{work.folder}/store", "--lease", "3", "--max", "1")
+    work.send("job")
+    work.endpoint.faults.deny.add((KEY, "sqs:DeleteMessage"))
+    first = work.start("echo ran >>log", *once, "--visibility", "6")
+    (_out, _err) = first.communicate(timeout=120)
+    work.endpoint.faults.clear()
+    code, answer, err = ended(work.start("echo ran >>log", *once))
+    assert (code, answer["skipped"], work.lines()) == (0, 1, ["ran"]) and "skipped: ran on n0" in err
+    assert work.count() == (0, 0)
+
+
+def test_exactly_once_a_message_of_a_dead_consumer_is_run_again(work: Consumers, until: Until) -> None:
+    (work.folder / "store").mkdir()
+    once = ("--store", f"dir:{work.folder}/store", "--lease", "3", "--max", "1")
+    work.send("job")
+    first = work.start("echo begun >>log; sleep 600", *once, "--visibility", "6")
+    until(work.lines, 60)
+    first.kill()
+    code, answer, _err = ended(work.start("echo again >>log", *once))
+    assert (code, answer["done"], work.lines()) == (0, 1, ["begun", "again"]) and work.count() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--limit", "43200"), "limit"),
+        (("--visibility", "43200"), "visibility"),
+        (("--env", "PATH"), "env"),
+        (("--env", "x=1a"), "env"),
+        (("--store", "dir:/tmp", "--lease", "60"), "visibility"),
+        (("--max", "0"), "max"),
+    ],
+)
+def test_bad_options_are_named_and_take_no_message(
+    work: Consumers, words: tuple[str, ...], named: str
+) -> None:
+    work.send("job")
+    code, answer, _err = ended(work.start("echo ran >>log", *words))
+    assert (
+        code == 1
+        and answer["message"].startswith(f"{named}:")
+        and not work.lines()
+        and work.count() == (1, 0)
+    )
