@@ -35,8 +35,8 @@ def parser() -> argparse.ArgumentParser:
             "--state", required=True, metavar="DIR", help="where everything of this sandbox lies"
         )
     up = made["up"]
-    up.add_argument("--product", choices=["hulft_hub", "asteria_warp"], default="hulft_hub")
     for one in (up, made["daemon"]):
+        one.add_argument("--product", choices=["hulft_hub", "asteria_warp"], default="hulft_hub")
         one.add_argument("--automation", choices=["none", "minute", "fast"], default="none")
         one.add_argument("--latency", type=int, default=0, metavar="MS", help="added to every AWS call")
     made["fault"].add_argument("target", metavar="NODE", help="a node's name, or aws")
@@ -47,8 +47,6 @@ def parser() -> argparse.ArgumentParser:
 
 def up(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     """Start a pair, or describe the one that runs."""
-    if options.product != "hulft_hub":
-        raise SandboxError(f"--product {options.product} is not in this version: only hulft_hub is")
     if options.latency < 0:
         raise SandboxError("--latency is a number of milliseconds")
     there = read_json(layout.description)
@@ -59,7 +57,7 @@ def up(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
         return there
     control.prepare(layout)
     try:
-        control.begin(layout, options.latency, options.automation)
+        control.begin(layout, options.latency, options.automation, options.product)
         env = control.ask(layout, "describe")["env"]
         control.deploy(layout, env)
         if options.automation != "none":
@@ -101,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb == "daemon":
             from .daemon import serve
 
-            return serve(Layout(options.state), options.latency / 1000, options.automation)
+            return serve(Layout(options.state), options.latency / 1000, options.automation, options.product)
         answer = run(options)
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)

@@ -91,7 +91,7 @@ def prepare(layout: Layout) -> None:
     layout.marker.write_text(f"{MARKER}\n")
 
 
-def begin(layout: Layout, latency: int, automation: str = "none") -> None:
+def begin(layout: Layout, latency: int, automation: str = "none", product: str = "hulft_hub") -> None:
     """Start the daemon, detached, and wait until it answers. `latency` in milliseconds."""
     argv = [
         sys.executable,
@@ -104,6 +104,8 @@ def begin(layout: Layout, latency: int, automation: str = "none") -> None:
         str(latency),
         "--automation",
         automation,
+        "--product",
+        product,
     ]
     environment = {**os.environ, processes.OWNER: str(layout.state), "PYTHONPATH": str(CHECKOUT)}
     environment.pop(processes.VARIABLE, None)

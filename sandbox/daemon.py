@@ -23,7 +23,7 @@ PREFIX = "world-"  # of the control paths: POST /_sandbox/world-VERB
 Payload = dict[str, Any]
 
 
-def serve(layout: Layout, latency: float, automation: str = "none") -> int:
+def serve(layout: Layout, latency: float, automation: str = "none", product: str = "hulft_hub") -> int:
     """Hold a sandbox until it is told to end. `latency` in seconds, added to every AWS call."""
     # nothing here may ever reach for credentials of the machine it runs on
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -34,7 +34,7 @@ def serve(layout: Layout, latency: float, automation: str = "none") -> int:
         signal.signal(number, lambda _number, _frame: ended.set())
     endpoint = Endpoint(latency=latency)
     endpoint.start()
-    world = World(layout, endpoint, automation != "none", automation == "fast")
+    world = World(layout, endpoint, automation != "none", automation == "fast", product)
     try:
         world.build()
         for verb, handler in handlers(world, ended).items():

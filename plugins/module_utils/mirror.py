@@ -29,8 +29,9 @@ LOOKS = {  # one of these is in a tree that is Warp's
     "install": ("boot/bin/flowsvc", "server/bin/fsctrl", "boot/bin/flowsvc.exe"),
     "data": ("system/conf", "system/license"),
 }
+NAMED = 5000  # changes up to which a run is told what to look at
 LISTED = 1000  # changes that a result lists
-VANISHED, DISK_FULL = 24, 11
+VANISHED, PARTIAL, DISK_FULL = 24, 23, 11
 # times are compared to the nanosecond: two files of one size from one second need not be the same
 COMMON = ("-rlptgoHS", "--modify-window=-1")
 NAME = re.compile(r"\\#([0-7]{3})")
@@ -204,15 +205,20 @@ def rsync_argv(
     backup: Optional[str] = None,
     most: Optional[int] = None,
     dry: bool = False,
+    named: bool = False,
 ) -> list[str]:
-    """The command line of one tree's run. `most` deletions at most; `backup` takes what is replaced or deleted."""
+    """The command line of one tree's run. `most` deletions at most; `backup` takes what is replaced or deleted.
+
+    `named`: only what standard input names is looked at (see `names_of`), and nothing is deleted.
+    """
     argv = [engine.program, *COMMON, "--no-devices", "--no-specials", "--out-format=%i|%l|%n"]
     argv += ["-A"] if engine.acls else []
     argv += ["-X"] if engine.xattrs else []
     argv += [f"--rsh={engine.remote}", "-s", f"--timeout={engine.timeout}"] if engine.remote else []
-    argv += ["--delete-delay"] if engine.delete else []
+    argv += ["--no-recursive", "--dirs", "--from0", "--files-from=-", "--no-implied-dirs"] if named else []
+    argv += ["--delete-delay"] if engine.delete and not named else []
     argv += ["--dry-run"] if dry else [f"--temp-dir={WORK}"]
-    argv += [f"--max-delete={most}"] if most is not None and engine.delete else []
+    argv += [f"--max-delete={most}"] if most is not None and engine.delete and not named else []
     argv += ["--backup", f"--backup-dir={backup}"] if backup and not dry else []
     argv += [f"--exclude=/{pattern}" for pattern in (*OURS, *excludes)]
     return [*argv, "--", source.rstrip("/") + "/", target.rstrip("/") + "/"]
@@ -234,6 +240,7 @@ class Changes:
 
     changes: tuple[Change, ...] = ()
     skipped: tuple[str, ...] = ()
+    linked: bool = False  # whether some of them are hard links
 
     @property
     def deleted(self) -> int:
@@ -257,21 +264,22 @@ def decode(output: bytes) -> str:
 
 def parse_changes(output: str) -> Changes:
     """What `--out-format=%i|%l|%n` printed. A directory whose time alone differs is no change."""
-    changes, skipped = [], []
+    changes, skipped, linked = [], [], False
     for line in output.split("\n"):
         if line.startswith("skipping non-regular file "):
             skipped.append(_unescaped(line[len("skipping non-regular file ") :].strip().strip('"')))
             continue
-        item, _bar, rest = line.partition("|")
-        size, divided, name = rest.partition("|")
-        if not divided or not size.isdigit() or len(item) < 9:
+        words = line.split("|", 2)
+        if len(words) < 3 or not words[1].isdigit() or len(words[0]) < 9:
             continue
+        item, size, name = words
         path = _unescaped(name)
         is_root = path in ("./", ".")
         if item.startswith("*deleting"):
             changes.append(Change(path.rstrip("/"), "deleted", "d" if path.endswith("/") else "f"))
             continue
         kind, told = item[1], item[2:]
+        linked = linked or item[0] == "h"
         if kind == "d" and item[0] == "." and set(told) <= {".", "t"}:
             continue
         if is_root and item[0] == "c":
@@ -279,7 +287,23 @@ def parse_changes(output: str) -> Changes:
         copied = item[0] in "<>" and kind == "f"
         what = "created" if set(told) <= {"+"} else "updated" if copied or item[0] in "ch" else "attributes"
         changes.append(Change(path.rstrip("/"), what, kind, int(size) if copied else 0))
-    return Changes(tuple(changes), tuple(skipped))
+    return Changes(tuple(changes), tuple(skipped), linked)
+
+
+def names_of(plan: Changes) -> Optional[bytes]:
+    """What a run has to look at to do a plan without reading the whole tree again: each path and the directories above it.
+
+    None where a whole run is needed: something is deleted, hard links change, or most of the tree does.
+    """
+    if plan.deleted or plan.linked or not 0 < len(plan.changes) <= NAMED:
+        return None
+    found: dict[str, None] = {}
+    for change in plan.changes:
+        words = change.path.split("/")
+        for count in range(1, len(words)):
+            found["/".join(words[:count]) + "/"] = None
+        found[change.path] = None
+    return b"".join(os.fsencode(name) + b"\0" for name in found)
 
 
 def _unescaped(name: str) -> str:

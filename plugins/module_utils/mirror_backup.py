@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ PLAN = "plan.json"
 PARTIAL = ".partial"  # ends the name of one that is still being made
 SYNC, FULL = "sync", "full"
 
-Run = Callable[[list[str]], subprocess.CompletedProcess[bytes]]
+Run = Callable[[list[str]], Any]  # a command line -> CompletedProcess of bytes
 
 
 @dataclass(frozen=True)

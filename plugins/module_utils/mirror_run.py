@@ -19,6 +19,7 @@ from .mirror import (
     DISK_FULL,
     LOOKS,
     MARKER,
+    PARTIAL,
     PRESERVE,
     RUNTIME,
     VANISHED,
@@ -34,6 +35,7 @@ from .mirror import (
     explain_rsync,
     judge_direction,
     literal_parents,
+    names_of,
     overlap,
     parse_changes,
     parse_marker,
@@ -79,13 +81,13 @@ class Job:
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
-def run_rsync(argv: list[str], keep: tuple[int, ...] = ()) -> subprocess.CompletedProcess[bytes]:
-    """Run it. What it prints is what there is to tell; `keep` are locks that live as long as it does."""
+def run_rsync(
+    argv: list[str], keep: tuple[int, ...] = (), names: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    """Run it with `names` as its input. `keep` are locks that live as long as it does."""
     env = {**os.environ, "LC_ALL": "C", "RSYNC_RSH": "ssh"}
     try:
-        return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, env=env, pass_fds=keep, check=False
-        )
+        return subprocess.run(argv, input=names, capture_output=True, env=env, pass_fds=keep, check=False)
     except OSError as error:
         raise MirrorError(
             f"rsync cannot be run here: {error.strerror or error}", code="sync_failed"
@@ -218,10 +220,13 @@ class Mirror:
             delete=self.job.delete,
         )
 
-    def _rsync(self, engine: Engine, name: str, **how: Any) -> tuple[int, Changes, str]:
+    def _rsync(
+        self, engine: Engine, name: str, names: Optional[bytes] = None, **how: Any
+    ) -> tuple[int, Changes, str]:
         source = self.job.source.spell(self.job.trees[name][0])
+        how["named"] = names is not None
         argv = rsync_argv(engine, source, self.places[name].path, self.job.excludes(name), **how)
-        done = self._run(argv, self._locks)
+        done = self._run(argv, self._locks, names or b"")
         return done.returncode, parse_changes(decode(done.stdout)), decode(done.stderr)
 
     def _plan(self, engine: Engine) -> dict[str, Changes]:
@@ -248,10 +253,14 @@ class Mirror:
             return plan, 1
         most = plan.deleted
         for turn in range(1, ROUNDS + 1):
-            rc, changes, stderr = self._rsync(engine, name, backup=os.path.join(backup, name), most=most)
+            names = names_of(plan) if turn == 1 else None
+            rc, changes, stderr = self._rsync(
+                engine, name, names, backup=os.path.join(backup, name), most=most
+            )
             if rc == 0:
                 return (plan if turn > 1 else changes), turn
-            if rc != VANISHED:
+            # a name that has gone meanwhile is an error where it was asked for by name
+            if rc != VANISHED and not (names is not None and rc == PARTIAL and "No such file" in stderr):
                 again = "run it again when that is mended; to go back: warp_backup with state=restored"
                 code = "sync_disk_full" if rc == DISK_FULL or "No space left" in stderr else "sync_failed"
                 raise MirrorError(
@@ -324,14 +333,13 @@ class Mirror:
         todo = marked or any(plan.changes for plan in plans.values())
         if check or not (todo or unfinished):
             return self._report(plans, before, before, marked)
-        if not check and not todo:
+        if not todo:
             # an earlier copy had done everything but say so
             for place in self.places.values():
                 tree_of.end(place.path)
             return self._report(plans, before, before, False)
         backup = self._begin(plans, ours)
-        if not check:
-            self._same_directory(backup)
+        self._same_directory(backup)
         done, rounds = {}, 1
         # the data last: who interrupts it in between finds the data as old as they were
         for name in sorted(plans, key=lambda name: name == "data"):
@@ -344,6 +352,8 @@ class Mirror:
 
     def _same_directory(self, backup: str) -> None:
         """One folder under two names, as on a shared file system, shows itself by what was just written into it."""
+        if not self.job.source.host:
+            return  # on one host its own numbers have told
         again = self._look(os.path.join(WORK, tree_of.STATE))
         if again.token:
             for place in self.places.values():
@@ -360,8 +370,10 @@ class Mirror:
                     "the source was started during the copy: stop it and run it again",
                     code="sync_not_stopped",
                 )
-        for place in self.places.values():
-            tree_of.sync_all(place.path)
+        if theirs is not None:
+            # a marker must not outlive the data that it vouches for; trees without one are as lasting as rsync leaves them
+            for place in self.places.values():
+                tree_of.sync_all(place.path)
         if marked:
             path = os.path.join(self.root, MARKER)
             if theirs is None:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..standins.journal import Journal
+from ..standins.warp.setting import DATA
 from . import cloud, faults, processes
 from .mover import COOLDOWN, heartbeat
 from .node import SandboxNode
@@ -19,26 +20,18 @@ if TYPE_CHECKING:
 
 PAIR = "hub-sandbox"
 NAMES = ("hub-a", "hub-b")
+WARP_PAIR, WARP_NAMES = "warp-sandbox", ("warp-a", "warp-b")
 TIMEOUTS = {"confirm": 6, "stop": 10, "start": 15, "verify": 10}
 
 
 def pair(world: World) -> dict[str, Any]:
     """`hotstandby_pair`."""
     return {
-        "name": PAIR,
+        "name": world.name,
         "region": cloud.REGION,
         "table": cloud.TABLE,
-        "service": "hulft_hub",
-        "product": {"etc": str(world.layout.etc)},
-        "nodes": [
-            {
-                "name": name,
-                "instance_id": world.nodes[name].instance_id,
-                "product": {"exe": str(world.nodes[name].root / "opt" / "hub" / "bin")},
-            }
-            for name in NAMES
-        ],
-        "shared": {"path": str(world.layout.shared), "min_free": "1MiB"},
+        "service": world.product,
+        **_product(world),
         "fencing": {"method": "ec2_stop", "timeout": 20},
         "redirect": [{"kind": "elastic_ip", "allocation_id": world.allocation}],
         "timeouts": {**TIMEOUTS, **({"confirm": 5} if world.fast else {})},
@@ -46,6 +39,29 @@ def pair(world: World) -> dict[str, Any]:
         "lease": 2,
         "cooldown": 600 if world.automation is None else COOLDOWN,
         "endpoint_url": world.endpoint.url,
+    }
+
+
+def _product(world: World) -> dict[str, Any]:
+    """What is said of the product: HULFT-HUB on a shared folder, ASTERIA Warp in separate ones."""
+    roots = {name: world.nodes[name].root for name in world.names}
+    warp = world.product == "asteria_warp"
+    each = {
+        name: {"install_dir": str(root / "opt" / "warp"), "data_dir": str(root / DATA)}
+        if warp
+        else {"exe": str(root / "opt" / "hub" / "bin")}
+        for name, root in roots.items()
+    }
+    nodes = [
+        {"name": name, "instance_id": world.nodes[name].instance_id, "product": each[name]}
+        for name in world.names
+    ]
+    if warp:
+        return {"product": {"layout": "separate", "required_services": ["http"]}, "nodes": nodes}
+    return {
+        "product": {"etc": str(world.layout.etc)},
+        "nodes": nodes,
+        "shared": {"path": str(world.layout.shared), "min_free": "1MiB"},
     }
 
 
@@ -65,7 +81,7 @@ def write_inventory(world: World) -> None:
             "hotstandby_root": str(world.nodes[name].root),
             "hotstandby_metadata_url": world.nodes[name].metadata_url,
         }
-        for name in NAMES
+        for name in world.names
     }
     group = {
         "ansible_connection": "local",
@@ -97,7 +113,7 @@ def description(world: World) -> dict[str, Any]:
         },
         "nodes": {
             name: {"instance_id": world.nodes[name].instance_id, "root": str(world.nodes[name].root)}
-            for name in NAMES
+            for name in world.names
         },
     }
 
@@ -112,7 +128,7 @@ def status(world: World) -> dict[str, Any]:
         "resets": world.resets,
         "nodes": {name: _node(node, running) for name, node in list(world.nodes.items())},
         "aws_faults": _aws_faults(world),
-        "record": _plain(cloud.record(PAIR)),
+        "record": _plain(cloud.record(world.name)),
         "address": cloud.address_of(world.allocation),
         "unimplemented": list(world.endpoint.unimplemented),
         "overlaps": world.journal()["overlaps"],

@@ -59,7 +59,8 @@ def _merge(node: SandboxNode, knobs: dict[str, Any]) -> None:
 
 def _product_kill(world: World, node: SandboxNode) -> dict[str, Any]:
     def daemons() -> list[int]:
-        programs = [f"{node.root}/opt/hub/bin/{name}".encode() for name in ("hubd", "hubmgrd")]
+        names = ("opt/hub/bin/hubd", "opt/hub/bin/hubmgrd", "opt/warp/jre/bin/java")
+        programs = [f"{node.root}/{name}".encode() for name in names]
         return [pid for pid in node.found() if any(word in programs for word in processes.command(pid)[:5])]
 
     return {"killed": processes.until_none(daemons, processes.KILL)}

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ..paths import Layout, read_json, write_json
-from ..standins.hub.install import install
+from ..standins.hub import install as hub
+from ..standins.warp import install as warp
 from . import processes
 from .agent import __file__ as AGENT
 
@@ -27,10 +28,16 @@ class SandboxNode:
     """`name` is its sandbox name; `key` and `secret` its AWS key; `clone_of` the name of what it was copied from."""
 
     def __init__(
-        self, layout: Layout, name: str, instance_id: str, key: str, clone_of: str | None = None
+        self,
+        layout: Layout,
+        name: str,
+        instance_id: str,
+        key: str,
+        clone_of: str | None = None,
+        product: str = "hulft_hub",
     ) -> None:
         self.layout, self.name, self.instance_id, self.key = layout, name, instance_id, key
-        self.clone_of = clone_of
+        self.clone_of, self.product = clone_of, product
         self.secret = f"secret-of-{key}"
         self.root = layout.root(name)
         self.url = ""  # of the endpoint
@@ -71,7 +78,8 @@ class SandboxNode:
 
     def install(self) -> None:
         """Install the product under this node's sandbox name."""
-        install(self.root, self.name, self.layout.state, self.layout.journal)
+        lay = warp.install if self.product == "asteria_warp" else hub.install
+        lay(self.root, self.name, self.layout.state, self.layout.journal)
 
     def copy_from(self, other: SandboxNode) -> None:
         """Become an image of another node; paths below its root are ours then, as they would be on a machine."""

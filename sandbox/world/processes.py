@@ -22,7 +22,7 @@ FROZEN = (b"T", b"t")
 KILL = signal.SIGKILL
 
 # programs of a node that somebody started without its environment, by what they run
-_PROGRAMS = ("usr/local/lib/hotstandby/", "usr/local/bin/", "opt/hub/bin/")
+_PROGRAMS = ("usr/local/lib/hotstandby/", "usr/local/bin/", "opt/hub/bin/", "opt/warp/")
 
 
 class Stubborn(RuntimeError):

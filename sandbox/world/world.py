@@ -18,7 +18,6 @@ from ..standins.journal import Journal, count_overlaps, read_events
 from . import cloud, describe, faults
 from .node import SandboxNode
 
-NAMES = describe.NAMES
 DOWN_WAIT = 5.0  # seconds that a reset waits for an instance that is on its way somewhere
 
 
@@ -26,7 +25,12 @@ class World:
     """`endpoint` must be started. `build` makes everything; the instance is the endpoint's hypervisor then."""
 
     def __init__(
-        self, layout: Layout, endpoint: Endpoint, automated: bool = False, fast: bool = False
+        self,
+        layout: Layout,
+        endpoint: Endpoint,
+        automated: bool = False,
+        fast: bool = False,
+        product: str = "hulft_hub",
     ) -> None:
         from .automation import Automation
         from .recorder import Recorder
@@ -34,7 +38,11 @@ class World:
         self.layout, self.endpoint, self.fast = layout, endpoint, fast
         self.nodes: dict[str, SandboxNode] = {}
         self.lock = threading.RLock()
-        self.recorder = Recorder(describe.PAIR)
+        self.product = product
+        warp = product == "asteria_warp"
+        self.name = describe.WARP_PAIR if warp else describe.PAIR
+        self.names = describe.WARP_NAMES if warp else describe.NAMES
+        self.recorder = Recorder(self.name)
         self.pair: dict[str, Any] = {}
         self.allocation = ""
         self.baseline_items: list[dict[str, Any]] | None = None
@@ -49,11 +57,11 @@ class World:
         self.cloud = cloud.Cloud(self.endpoint.url)
         self.layout.etc.mkdir(parents=True, exist_ok=True)
         Journal(str(self.layout.journal))
-        for name in NAMES:
+        for name in self.names:
             node = self._new(name, self.cloud.launch(name))
             node.lay()
         self.allocation = self.cloud.address()
-        self.cloud.associate(self.allocation, self.nodes[NAMES[0]].instance_id)
+        self.cloud.associate(self.allocation, self.nodes[self.names[0]].instance_id)
         self.pair = describe.pair(self)
         describe.write_inventory(self)
         # from here on EC2's stop and start reach the nodes
@@ -64,7 +72,7 @@ class World:
 
     def _new(self, name: str, instance_id: str, clone_of: str | None = None) -> SandboxNode:
         key = f"AKIASANDBOX{name.upper().replace('-', '')}"
-        node = SandboxNode(self.layout, name, instance_id, key, clone_of)
+        node = SandboxNode(self.layout, name, instance_id, key, clone_of, self.product)
         node.watches = self.fast
         node.url = self.endpoint.url
         self.endpoint.keys[key] = Caller(name, "node", instance_id)
@@ -79,14 +87,14 @@ class World:
         """Remember the pair as deploy left it; `reset` returns to this."""
         with self.lock:
             shutil.rmtree(self.layout.snapshot, ignore_errors=True)
-            for name in NAMES:
+            for name in self.names:
                 shutil.copytree(self.layout.root(name), self.layout.snapshot / name, symlinks=True)
             shutil.copytree(self.layout.shared, self.layout.snapshot / "shared", symlinks=True)
             self.baseline_items = self.cloud.items()
 
     def start_product(self) -> None:
         """Start the product on the first node through its own guard. Raises SandboxError with what it said."""
-        first = self.nodes[NAMES[0]]
+        first = self.nodes[self.names[0]]
         rc, output = first.run([str(first.command()), "start"])
         if rc != 0:
             last = (output.strip().splitlines() or ["(no output)"])[-1]
@@ -131,7 +139,7 @@ class World:
             self.endpoint.reset_state(alarms=self.automation is None)
             self.recorder.forget()
             self.cloud.restore(self.baseline_items)
-            self.cloud.associate(self.allocation, self.nodes[NAMES[0]].instance_id)
+            self.cloud.associate(self.allocation, self.nodes[self.names[0]].instance_id)
             for node in self.nodes.values():
                 cloud.renew(node.instance_id)
                 self.alive(node, alone=False)

@@ -185,7 +185,8 @@ class Warp:
         if main.verdict == "later":
             return Found(Status("unknown", f"the check is broken: {main.why}"))
         if not own:
-            return Found(Status("stopped", f"{main.why}; no process of it runs"))
+            half = "; a copy of its trees has not ended" if self._half() else ""
+            return Found(Status("stopped", f"{main.why}; no process of it runs{half}"))
         if main.verdict == "gone":
             return Found(
                 Status("stopped", f"{main.why}; the main process is gone, {len(own)} others are left")
@@ -229,9 +230,13 @@ class Warp:
 
     # -- start and stop
 
+    def _half(self) -> bool:
+        """Whether a copy of the trees is under way, or was cut short. Raises ProductError."""
+        return self.runner.noted(os.path.join(self.data_dir, UNDER_WAY)) is not None
+
     def refuse_half(self) -> None:
         """Raises ProductError on trees that a copy has left half done."""
-        if self.runner.noted(os.path.join(self.data_dir, UNDER_WAY)) is not None:
+        if self._half():
             raise ProductError(
                 f"{self.data_dir} holds a copy that has not ended: end it (playbook sync, module warp_sync), or go back "
                 "(warp_backup, state restored)"
@@ -267,8 +272,14 @@ class Warp:
     # -- installation
 
     def installed(self) -> bool:
-        """Whether its commands are there."""
-        return all(self.runner.is_program(self._command(name)) for name in (START, STOP, CONTROL))
+        """Whether its commands are there, and its trees whole: what a copy has left half done cannot take over."""
+        try:
+            half = self._half()
+        except ProductError:
+            return False
+        return not half and all(
+            self.runner.is_program(self._command(name)) for name in (START, STOP, CONTROL)
+        )
 
     def autostart(self) -> Optional[bool]:
         """Whatever starts it at boot was set up by hand, which cannot be told from here."""

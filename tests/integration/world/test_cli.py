@@ -177,7 +177,6 @@ def test_a_half_made_one_is_cleaned(sandbox: Sandbox, state: Path) -> None:
 
 
 def test_what_is_refused(sandbox: Sandbox, tmp_path: Path) -> None:
-    assert "not in this version" in sandbox("up", "--product", "asteria_warp", fails=True)
     (tmp_path / "mine").write_text("precious")
     assert "not empty" in sandbox("up", "--state", str(tmp_path), fails=True)
     assert (tmp_path / "mine").read_text() == "precious"

@@ -128,9 +128,9 @@ def test_the_marker_is_put_last_and_says_who_made_the_data(trees: Trees) -> None
     trees.mark("a", "a", 6)
     trees.write("a", "data", "home/plain", "newest")
 
-    def broken(argv: list[str], keep: tuple[int, ...] = ()) -> Any:
+    def broken(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
         if "--dry-run" in argv or "--version" in argv:
-            return mirror_run.run_rsync(argv, keep)
+            return mirror_run.run_rsync(argv, keep, names)
         return subprocess.CompletedProcess(argv, 12, b"", b"rsync: connection unexpectedly closed\n")
 
     with pytest.raises(MirrorError, match="Each file is old or new"):
@@ -264,12 +264,12 @@ def test_two_copies_at_once_are_one(trees: Trees) -> None:
 def cut(limit: int, quietly: bool) -> Any:
     """rsync whose files cannot grow beyond that many bytes: it is killed there, or (quietly) told so, as by a full disk."""
 
-    def run(argv: list[str], keep: tuple[int, ...] = ()) -> Any:
+    def run(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
         if "--dry-run" in argv or "--version" in argv:
-            return mirror_run.run_rsync(argv, keep)
+            return mirror_run.run_rsync(argv, keep, names)
         return subprocess.run(
             ["prlimit", f"--fsize={limit}", *argv], capture_output=True, pass_fds=keep, check=False,
-            restore_signals=not quietly, stdin=subprocess.DEVNULL,
+            restore_signals=not quietly, input=names,
         )  # fmt: skip
 
     return run
@@ -361,7 +361,7 @@ def test_a_source_that_vanishes_in_the_middle(trees: Trees) -> None:
     own, there = trees.state("b", own=True), len(trees.state("b"))
     source = Path(trees.path("a", "data"))
 
-    def vanishing(argv: list[str], keep: tuple[int, ...] = ()) -> Any:
+    def vanishing(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
         if (
             "--dry-run" not in argv
             and "--version" not in argv
@@ -370,7 +370,7 @@ def test_a_source_that_vanishes_in_the_middle(trees: Trees) -> None:
             # as an unmounted file system looks: an empty directory
             source.rename(trees.root / "away")
             source.mkdir()
-        return mirror_run.run_rsync(argv, keep)
+        return mirror_run.run_rsync(argv, keep, names)
 
     planned = trees.sync(check=True).changes["data"].deleted
     with pytest.raises(MirrorError):
@@ -387,8 +387,8 @@ def test_a_source_that_vanishes_in_the_middle(trees: Trees) -> None:
 def test_files_that_come_and_go_while_the_source_runs(trees: Trees) -> None:
     first = Path(trees.path("a", "data", "home/plain"))
 
-    def busy(argv: list[str], keep: tuple[int, ...] = ()) -> Any:
-        done = mirror_run.run_rsync(argv, keep)
+    def busy(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
+        done = mirror_run.run_rsync(argv, keep, names)
         if "--dry-run" in argv and first.exists():
             first.unlink()
             trees.write("a", "data", "home/grown", "x" * 1000)
@@ -429,3 +429,42 @@ def test_over_ssh_the_same(trees: Trees, tmp_path: Path, monkeypatch: pytest.Mon
         trees.sync(source=Source("warp-x"))
     said = (tmp_path / "bin" / "ssh.log").read_text()
     assert "BatchMode=yes" in said and trees.path("a", "data") not in said.replace("--server", "")
+
+
+def test_few_changes_are_looked_at_alone_and_come_to_the_same(trees: Trees) -> None:
+    trees.sync()
+    calls: list[list[str]] = []
+
+    def noting(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
+        calls.append(argv)
+        return mirror_run.run_rsync(argv, keep, names)
+
+    trees.write("a", "data", "home/-leading", "changed")
+    trees.write("a", "data", "home/new\nline", "changed")
+    trees.write("a", "data", "home/fresh/deep/#file", "created")
+    os.chmod(trees.path("a", "data", "home/app"), 0o700)
+    folders = {}
+    plan = trees.sync(check=True)
+    done = trees.sync(run=noting)
+    assert done.listed() == plan.listed() and len(done.listed()) >= 6
+    acted = [argv for argv in calls if "--dry-run" not in argv and "--version" not in argv]
+    assert len(acted) == 1 and "--files-from=-" in acted[0]
+    equal(trees)
+    for node in "ab":
+        folders[node] = [
+            os.lstat(trees.path(node, "data", f"home/{name}")).st_mtime_ns
+            for name in ("fresh", "fresh/deep", "app")
+        ]
+    assert folders["a"] == folders["b"] and not trees.sync().changed
+    # something vanishes between the question and the copy: the whole tree is looked at again
+    trees.write("a", "data", "home/short", "lived")
+    trees.write("a", "data", "home/stays", "x")
+
+    def vanishing(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
+        found = mirror_run.run_rsync(argv, keep, names)
+        if "--dry-run" in argv:
+            Path(trees.path("a", "data", "home/short")).unlink(missing_ok=True)
+        return found
+
+    trees.sync(run=vanishing)
+    equal(trees)

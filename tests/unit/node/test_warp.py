@@ -220,4 +220,6 @@ def test_nothing_is_started_on_half_a_copy() -> None:
     machine.copying = ("{}", 1.0)
     with pytest.raises(ProductError, match="a copy that has not ended"):
         warp(machine).start(5)
-    assert machine.ran == []
+    assert machine.ran == [] and not warp(machine).installed()
+    found = warp(machine).status(5)
+    assert found.state == "stopped" and "a copy of its trees has not ended" in found.message
