@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import describe, processes
+from . import processes
 from .mover import PERIODS, Mover
 from .node import SandboxNode
 
@@ -26,7 +26,7 @@ class Automation(Mover):
     """Begun by `begin`, once the role has run. Health checks start at whole periods, as cron does at whole minutes."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.endpoint, describe.PAIR, str(world.layout.state), PERIOD)
+        super().__init__(world.endpoint, world.name, str(world.layout.state), PERIOD)
         self._world = world
         self._ended = threading.Event()
         self._going = threading.Event()
