@@ -4,7 +4,7 @@
 """From a fault to the product up on the other node, with profile fast; nobody types anything.
 
 Usage: python benchmarks/rto/run.py [--on sandbox|hosts] [--rounds 7] [--latency 20] [--heartbeat 3] [--agent 0]... [--case NAME]...
-[--steps] [--out FILE]; needs `make setup`, and for hosts root and podman. The product takes 1.0 s to start and to stop, as a
+[--steps] [--state DIR] [--out FILE]; needs `make setup`, and for hosts root and podman. The product takes 1.0 s to start and to stop, as a
 stand-in, and EC2 1.0 s to stop an instance; up is when the start has taken that long. Each --agent is one table: the seconds that
 an SSM agent takes before it runs a command. The daemon's own cost (CPU, memory of all its processes) is measured at rest.
 """
@@ -123,11 +123,13 @@ def main() -> None:
     )
     parser.add_argument("--case", action="append", choices=list(PACEMAKER))
     parser.add_argument("--steps", action="store_true", help="show where the seconds went")
+    parser.add_argument("--state", help="a pair that is up already (with --automation fast) and stays up")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     cases, agents = asked.case or list(PACEMAKER), asked.agent or [0.0]
     tables: dict[float, dict[str, list[dict[str, Any]]]] = {}
-    with tempfile.TemporaryDirectory(prefix="hotstandby-") as state:
+    with tempfile.TemporaryDirectory(prefix="hotstandby-") as own:
+        state = asked.state or own
         pair = {"sandbox": Sandbox, "hosts": Hosts}[asked.on](state, asked.latency, asked.heartbeat)
         try:
             for agent in agents:
@@ -142,7 +144,8 @@ def main() -> None:
                 )
             costs = cost(pair)
         finally:
-            pair.down()
+            if not asked.state:
+                pair.down()
     for node, row in costs.items():
         print(
             f"daemon on {node}: {row['cpu']:.2f} % of one CPU, {row['pss']:.0f} MB in all (largest RSS {row['rss']:.0f})"

@@ -14,7 +14,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,6 +34,9 @@ def moving() -> Iterator[HostRig]:
         pytest.fail(f"no hosts: {why}")
     if why:
         pytest.skip(f"NOT RUN: no hosts: {why}")
+    if os.environ.get("HOTSTANDBY_MOVING"):  # somebody has brought them up and will take them away
+        yield HostRig(Path(os.environ["HOTSTANDBY_MOVING"]), "--automation", "fast")
+        return
     state = Path(tempfile.mkdtemp(prefix="hotstandby-moving-"))
     rig = None
     try:
@@ -75,9 +77,14 @@ def watched(rig: HostRig) -> None:
     rig.until(lambda: rig.answering() == rig.names)
 
 
-def runs(rig: HostRig) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = rig.ask("automation")["runs"]
-    return found
+def sub_state(rig: HostRig, node: str, unit: str) -> str:
+    """systemd's word for it; empty while the host has none."""
+    return rig.shown(node, unit, "SubState").get("SubState", "")
+
+
+def restarts(rig: HostRig, node: str) -> int:
+    """How often systemd has started the daemon again."""
+    return int(rig.shown(node, WATCH, "NRestarts").get("NRestarts") or -1)
 
 
 def active_of(rig: HostRig, node: str) -> str:
@@ -92,7 +99,7 @@ def active_of(rig: HostRig, node: str) -> str:
 
 def test_the_daemon_is_a_unit_that_systemd_watches_over(moving: HostRig) -> None:
     for node in moving.names:
-        moving.until(lambda node=node: moving.shown(node, WATCH, "ActiveState")["ActiveState"] == "active")
+        moving.until(lambda node=node: sub_state(moving, node, WATCH) == "running")
         found = moving.shown(node, WATCH, "Type", "WatchdogUSec", "UnitFileState", "StatusText", "SubState")
         assert (found["Type"], found["SubState"], found["UnitFileState"]) == ("notify", "running", "enabled")
         assert found["WatchdogUSec"] == "20s" and found["StatusText"]
@@ -102,22 +109,20 @@ def test_the_daemon_is_a_unit_that_systemd_watches_over(moving: HostRig) -> None
 def test_a_daemon_that_dies_or_hangs_is_started_again_and_the_service_does_not_notice(
     moving: HostRig,
 ) -> None:
+    moving.until(lambda: steady(moving))
     active = steady(moving)
     assert active is not None
+    began = len(moving.journal()["events"])
     for signal in ("KILL", "STOP"):
         before = moving.shown(active, WATCH, "MainPID", "NRestarts")
         moving.shell(active, "kill", f"-{signal}", before["MainPID"])
         # a stopped one sends no word any more: the watchdog ends it
-        moving.until(
-            lambda before=before: (
-                moving.shown(active, WATCH, "NRestarts") != {"NRestarts": before["NRestarts"]}
-            )
-        )
-        moving.until(lambda: moving.shown(active, WATCH, "ActiveState", "SubState")["SubState"] == "running")
+        moving.until(lambda before=before: restarts(moving, active) > int(before["NRestarts"]))
+        moving.until(lambda: sub_state(moving, active, WATCH) == "running")
         assert moving.running() == [active]
     watched(moving)
     assert steady(moving) == active
-    assert len(moving.journal()["events"]) == 1  # the first start, and nothing since
+    assert len(moving.journal()["events"]) == began, "neither stopped nor started"
 
 
 def test_a_load_balancer_is_told_who_is_active(moving: HostRig) -> None:
@@ -150,7 +155,7 @@ def test_rounds_of_trouble_with_nobody_at_the_keys(moving: HostRig) -> None:
         assert moving.status()["address"] == moving.info["nodes"][other(old)]["instance_id"], told
         # the one thing that people do: a host is given back its power and its cable
         moving.ask("fault", target=old, kind="clear")
-        moving.until(lambda old=old: moving.shown(old, WATCH, "SubState").get("SubState") == "running")
+        moving.until(lambda old=old: sub_state(moving, old, WATCH) == "running")
         watched(moving)
         assert steady(moving) == other(old), told
     journal = moving.journal()
