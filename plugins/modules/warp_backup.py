@@ -88,7 +88,7 @@ options:
     type: int
     default: 60
 requirements:
-  - rsync
+  - rsync 3.1.3 or newer
 seealso:
   - module: hotstandby.ops.warp_sync
 """

@@ -125,7 +125,7 @@ options:
     type: int
     default: 60
 requirements:
-  - rsync on both nodes
+  - rsync 3.1.3 or newer on both nodes
 seealso:
   - module: hotstandby.ops.warp_backup
   - module: hotstandby.ops.warp_service

@@ -1,52 +1,16 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node's product with what a guarded start puts into its data first: whose they are, or the node's own files."""
+"""A node's product, with what a guarded start has to do to its data first."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from ..identity import Identity
-from ..mirror import MARKER, Marker, MirrorError
-from ..mirror_tree import read_text, write_text
 from ..products import product_for
-from ..products.base import Product, ProductError, Ran
+from ..products.base import Product
 from ..products.warp import Warp
 from .config import Config
 from .host import Host
 from .state import State
-
-
-@dataclass(frozen=True)
-class MarkedWarp(Warp):
-    """ASTERIA Warp on a node of a pair. Its start runs under the node's lock, with the granted epoch seen already."""
-
-    node: str = ""
-    pair: str = ""
-    shared: bool = False
-    seen: Callable[[], int] = int  # the highest epoch that this node has seen
-
-    def start(self, limit: float) -> Ran:
-        """Make the data this node's, then start. Raises ProductError."""
-        try:
-            if self.shared:
-                Identity(self.data_dir).restore(self.node)
-            else:
-                self._mark()
-        except MirrorError as error:
-            raise ProductError(str(error)) from None
-        return super().start(limit)
-
-    def _mark(self) -> None:
-        """From here on the data of this node are made by it: `.hotstandby-data` says so before anything runs."""
-        self.refuse_half()
-        marker = Marker(self.pair, self.node, self.seen())
-        path = os.path.join(self.data_dir, MARKER)
-        if read_text(path) != marker.text():
-            write_text(path, marker.text())
 
 
 def equipped(config: Config, host: Host) -> Product:
@@ -54,6 +18,8 @@ def equipped(config: Config, host: Host) -> Product:
     product = product_for(config.pair, config.node.name, host)
     if not isinstance(product, Warp):
         return product
+    from .marked import MarkedWarp  # no other product needs what it loads
+
     state = State(host, config.root, config.pair.name)
     return MarkedWarp(
         product.install_dir,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import (
     Change,
+    Changes,
     Engine,
     Marker,
     MirrorError,
@@ -17,6 +18,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import (
     explain_rsync,
     judge_direction,
     literal_parents,
+    names_of,
     overlap,
     parse_changes,
     parse_marker,
@@ -185,3 +187,21 @@ def test_half_an_answer_of_the_source_is_none() -> None:
     seen = parse_seen("boot x\nchain data 1:2 1:1 \nlooks data\nend\n", {"data": "/d", "install": "/i"})
     assert seen.places["data"].chain == ("1:2", "1:1") and seen.places["install"].chain == ()
     assert seen.looks == {"data"} and seen.marker is None and Change("a", "deleted", "f").size == 0
+
+
+def test_a_few_changes_are_named_with_the_directories_above_them() -> None:
+    plan = Changes(
+        (
+            Change("a/b\n/-c", "updated", "f", 3),
+            Change("a/#d", "created", "f", 1),
+            Change("e", "attributes", "d"),
+        )
+    )
+    assert names_of(plan) == b"a/\0a/b\n/\0a/b\n/-c\0a/#d\0e\0"
+    assert names_of(Changes((Change("x\udcff", "updated", "f"),))) == b"x\xff\0"
+    # whole runs: nothing to do, something to delete, hard links, most of a tree
+    assert names_of(Changes()) is None and names_of(Changes((Change("a", "deleted", "f"),))) is None
+    assert names_of(Changes((Change("a", "created", "f"),), linked=True)) is None
+    assert names_of(Changes(tuple(Change(str(number), "created", "f") for number in range(5001)))) is None
+    argv = rsync_argv(Engine(), "/a", "/c", (), "/k", 0, named=True)
+    assert "--files-from=-" in argv and "--delete-delay" not in argv and "--max-delete=0" not in argv

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.identity import Identity
 from ansible_collections.hotstandby.ops.plugins.module_utils.node.config import parse_config
-from ansible_collections.hotstandby.ops.plugins.module_utils.node.equip import MarkedWarp, equipped
+from ansible_collections.hotstandby.ops.plugins.module_utils.node.equip import equipped
+from ansible_collections.hotstandby.ops.plugins.module_utils.node.marked import MarkedWarp
 from ansible_collections.hotstandby.ops.plugins.module_utils.node.real import RealHost
 from ansible_collections.hotstandby.ops.plugins.module_utils.products.base import Product, ProductError
 from ansible_collections.hotstandby.ops.plugins.module_utils.products.hub import Hub
