@@ -345,6 +345,7 @@ def test_everything_killed_at_a_random_instant(trees: Trees, seed: int) -> None:
     while child.poll() is None and time.monotonic() < limit:
         if backups.exists() and sum(len(files) for _path, _folders, files in os.walk(backups)) > done:
             break
+        time.sleep(0.005)
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
