@@ -19,6 +19,7 @@ DEFAULT = "/etc/hotstandby/pair.json"
 VARIABLE = "HOTSTANDBY_SOCKET"  # where the launcher found the daemon's socket
 USERS = ("SUDO_USER", "LOGNAME", "USER")
 PATIENCE = 1.0  # seconds for the daemon to take the request; what it then does has limits of its own
+TAKEN = b"+"  # its word that it has; a daemon that hangs says nothing, and must not make its node mute
 CHUNK = 65536
 
 
@@ -89,6 +90,8 @@ def ask(path: str, line: str) -> Optional[str]:
         data = line.encode()
         while data:
             data = data[channel.send(data) :]
+        if channel.recv(1) != TAKEN:
+            return None
         channel.settimeout(None)
         found = b""
         while not found.endswith(b"\n"):

@@ -111,6 +111,11 @@ class Server:
                 pass  # it has gone; it does the command itself or not at all
             self._close(caller)
             return
+        try:
+            caller.channel.send(client.TAKEN)
+        except OSError:  # it waited long enough, and does the command itself
+            self._close(caller)
+            return
         self._ready()
         sys.stdout.flush()
         pid = os.fork()
