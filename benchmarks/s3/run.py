@@ -12,6 +12,7 @@ server refuses bursts of calls, loses an answer, denies one key, and kills the t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -45,6 +46,7 @@ for page in s3.get_paginator("list_objects_v2").paginate(Bucket="requests", Pref
 DENIED = "processing/000007-request.json"
 LARGE = b"large " * (9 * 1024**2 // 6)
 TAGS = "team=ops"
+LIMIT = 60.0  # seconds that a tool may take
 
 
 def commands(given: argparse.Namespace, url: str) -> dict[str, list[str]]:
@@ -106,14 +108,19 @@ class Round:
             "PATH": os.environ["PATH"], "HOME": "/nonexistent", "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION, "URL": self.endpoint.url,
         }  # fmt: skip
+        code, error = -9, f"not done after {LIMIT} s"
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         if self.faults:
             self._torment(command, env)
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                command, env=env, capture_output=True, text=True, check=False, timeout=LIMIT
+            )
+            code, error = done.returncode, done.stderr.strip()[-200:] if done.returncode else ""
         wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         self.endpoint.faults.clear()
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return done.returncode, done.stderr.strip()[-200:] if done.returncode else "", wall, cpu
+        return code, error, wall, cpu
 
     def _torment(self, command: list[str], env: dict[str, str]) -> None:
         """A run under faults that dies in the middle. What goes wrong with the server goes on after it."""
@@ -136,7 +143,12 @@ class Round:
                 cut=True,
             )
         )
-        process.wait()
+        try:
+            process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        faults.traps.clear()
 
     def judge(self) -> dict[str, int]:
         """What became of the objects, read from the server's own memory."""
