@@ -126,7 +126,7 @@ class Round:
         """A run under faults that dies in the middle. What goes wrong with the server goes on after it."""
         faults = self.endpoint.faults
         faults.denied_keys = {f"{BUCKET}/{DENIED}"}
-        faults.burst["s3"] = 10
+        faults.burst["s3"] = 3
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # an answer that is lost, a burst once more, and the kill
         faults.traps.arm(Trap(KEY, "s3:CopyObject", False, lambda: None, count=20, cut=True))
@@ -208,6 +208,7 @@ def main() -> None:
     for _round in range(given.rounds):  # in turn, so that what else the machine does hits all
         for name, command in commands(given, endpoint.url).items():
             row = measure(name, command, endpoint, s3, given)
+            print(json.dumps(row), file=sys.stderr, flush=True)
             best = rows.setdefault(name, row)
             row["wall"], row["cpu"] = min(row["wall"], best["wall"]), min(row["cpu"], best["cpu"])
             rows[name] = row
