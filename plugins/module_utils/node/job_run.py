@@ -116,13 +116,14 @@ def region_of(given: argparse.Namespace, config: Optional[Config]) -> str:
     )
 
 
-def open_store(given: argparse.Namespace, config: Optional[Config]) -> JobStore:
-    """The store that --store names, tried where that can be done. Raises JobError, JobStoreError."""
+def open_store(given: argparse.Namespace, config: Optional[Config], reading: bool = False) -> JobStore:
+    """The store that --store names; a folder is tried first, unless it is for `reading` only. Raises JobError, JobStoreError."""
     kind, rest = parse_store(given.store)
     if kind == "dir":
         old = (given.old_lock,) if getattr(given, "old_lock", "") else ()
         folder = FolderJobs(rest, given.lease, old)
-        folder.check()
+        if not reading:
+            folder.check()
         return folder
     region = region_of(given, config)
     if not region:
