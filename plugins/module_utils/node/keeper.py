@@ -6,6 +6,7 @@ renewed in time (the caller may be frozen or cut off) and when the caller dies, 
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -151,6 +152,7 @@ class KeptCommand:
         self, mine: int, orders: int, answers: int, told: int, renewed_at: float, lease: float
     ) -> NoReturn:
         try:
+            gc.disable()  # a collection would copy every page that it looks at
             os.setsid()  # a signal to the caller's group shall not end who looks after the command
             os.close(orders)
             os.close(answers)

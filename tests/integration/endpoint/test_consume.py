@@ -226,10 +226,10 @@ def test_a_queue_that_is_deleted_in_mid_job_leaves_the_job_alone(work: Consumers
 
 def test_exactly_once_a_message_that_was_done_and_not_deleted_is_not_run_again(work: Consumers) -> None:
     (work.folder / "store").mkdir()
-    once = ("--store", f"dir:{work.folder}/store", "--lease", "3", "--max", "1")
+    once = ("--store", f"dir:{work.folder}/store", "--lease", "5", "--max", "1")
     work.send("job")
     work.endpoint.faults.deny.add((KEY, "sqs:DeleteMessage"))
-    first = work.start("echo ran >>log", *once, "--visibility", "6")
+    first = work.start("echo ran >>log", *once, "--visibility", "10")
     (_out, _err) = first.communicate(timeout=120)
     work.endpoint.faults.clear()
     code, answer, err = ended(work.start("echo ran >>log", *once))
@@ -239,9 +239,9 @@ def test_exactly_once_a_message_that_was_done_and_not_deleted_is_not_run_again(w
 
 def test_exactly_once_a_message_of_a_dead_consumer_is_run_again(work: Consumers, until: Until) -> None:
     (work.folder / "store").mkdir()
-    once = ("--store", f"dir:{work.folder}/store", "--lease", "3", "--max", "1")
+    once = ("--store", f"dir:{work.folder}/store", "--lease", "5", "--max", "1")
     work.send("job")
-    first = work.start("echo begun >>log; sleep 600", *once, "--visibility", "6")
+    first = work.start("echo begun >>log; sleep 600", *once, "--visibility", "10")
     until(work.lines, 60)
     first.kill()
     code, answer, _err = ended(work.start("echo again >>log", *once))

@@ -41,7 +41,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def begin(node: str, *words: str, command: tuple[str, ...] = (), **env: str) -> subprocess.Popen[str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RD_"))}
-        options = {"--store": f"dir:{tmp_path / 'store'}", "--job": "nightly", "--run": "1", "--lease": "5"}
+        options = {"--store": f"dir:{tmp_path / 'store'}", "--job": "nightly", "--run": "1", "--lease": "20"}
         given = dict(zip(words[::2], words[1::2]))
         pairs = [word for key, value in {**options, **given}.items() if value for word in (key, value)]
         process = subprocess.Popen(
@@ -157,7 +157,7 @@ def still(log: Path) -> bool:
 
 def test_a_killed_winner_takes_its_command_with_it_and_is_replaced(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    first = start("a", command=shell(DEAF.format(log=log)))
+    first = start("a", "--lease", "4", command=shell(DEAF.format(log=log)))
     until(lambda: lines(log))
     first.kill()
     code, answer, _rest = ended(start("b"))
@@ -167,7 +167,7 @@ def test_a_killed_winner_takes_its_command_with_it_and_is_replaced(start: Start,
 
 def test_a_frozen_winner_loses_its_command_and_cannot_record(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    first = start("a", command=shell(DEAF.format(log=log)))
+    first = start("a", "--lease", "4", command=shell(DEAF.format(log=log)))
     until(lambda: lines(log))
     os.kill(first.pid, signal.SIGSTOP)
     code, answer, _rest = ended(start("b"))
@@ -181,7 +181,7 @@ def test_a_frozen_winner_loses_its_command_and_cannot_record(start: Start, tmp_p
 
 def test_a_lost_store_ends_the_command_with_its_whole_group(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    first = start("a", command=shell(DEAF.format(log=log)))
+    first = start("a", "--lease", "4", command=shell(DEAF.format(log=log)))
     until(lambda: lines(log))
     (tmp_path / "store").rename(tmp_path / "gone")
     until(lambda: still(log))
