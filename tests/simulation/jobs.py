@@ -11,6 +11,7 @@ command is a process of its own, as on a real node, and decides by jobs.duty. `s
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -417,4 +418,28 @@ def sweep(case: Case, every: int = 1, first: bool = False) -> tuple[int, list[st
     return done, broken
 
 
-__all__ = ["CASES", "Case", "Killed", "World", "play", "sweep"]
+def soak(rounds: int, seed: int = 0) -> dict[str, Any]:
+    """Random rounds with one to three faults at random calls of random nodes (three late nodes follow in each).
+
+    `lost`: runs that never came to a success; `twice`: runs with two recorded successes, or begun again after one;
+    `repeated`: runs whose command came to its end more than once, since who ran it first died, or stood still, before that
+    was recorded; `broken`: every promise that broke.
+    """
+    found: dict[str, Any] = {"rounds": rounds, "lost": 0, "twice": 0, "repeated": 0, "broken": []}
+    for number in range(rounds):
+        draw = random.Random(f"{seed}/{number}")
+        name = draw.choice(sorted(name for name, case in CASES.items() if case.policy.once))
+        hits = {
+            (draw.choice("abc"), draw.randint(1, 30)): draw.choice(BOTH + STORE)
+            for _hit in range(draw.randint(1, 3))
+        }
+        world = play(CASES[name], hits)
+        last = world.outcomes.get("late2")
+        found["lost"] += not (last and last.done)
+        found["twice"] += world.recorded > 1 or any("after a success" in text for text in world.broken)
+        found["repeated"] += sum(work.completed and work.rc == 0 for work in world.works) > 1
+        found["broken"] += [f"{name} {hits}: {text}" for text in world.broken]
+    return found
+
+
+__all__ = ["CASES", "Case", "Killed", "World", "play", "soak", "sweep"]

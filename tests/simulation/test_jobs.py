@@ -28,6 +28,11 @@ def test_every_instant(name: str) -> None:
     assert schedules > 150 and not broken
 
 
+def test_random_rounds_lose_nothing_and_run_nothing_twice_to_success() -> None:
+    found = jobs.soak(int(os.environ.get("HOTSTANDBY_ROUNDS", "1000")))
+    assert (found["lost"], found["twice"], found["broken"]) == (0, 0, [])
+
+
 def test_without_a_fault_one_runs_and_the_others_skip() -> None:
     world = jobs.play(jobs.CASES["one"])
     told = {name: (outcome.outcome, outcome.exit) for name, outcome in world.outcomes.items()}
