@@ -8,15 +8,20 @@ Arguments go to pytest; `--no-molecule` leaves the scenarios out. Exits with 77 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from tree import BIN, ROOT
 
-SCENARIOS = ("pair_store", "hub_node", "node")
+SCENARIOS = ("pair_store", "hub_node", "node", "pair")
 NOT_RUN = 77
 
 
@@ -39,14 +44,32 @@ def tests(arguments: list[str], env: dict[str, str]) -> bool:
 
 def main(arguments: list[str]) -> int:
     sys.path.insert(0, str(ROOT))
-    from sandbox.hosts.podman import environment, why_not
+    from sandbox.hosts.podman import why_not
 
     why = why_not()
     if why:
         print(f"\n!!! NOT RUN: no hosts on this machine: {why}\n")
         return NOT_RUN
     given = [word for word in arguments if word != "--no-molecule"]
-    state = tempfile.mkdtemp(prefix="hotstandby-hosts-")
+    # one place for each checkout: what a run that was killed has left is found again, and goes
+    state = str(Path(tempfile.gettempdir()) / f"hotstandby-hosts-{zlib.crc32(str(ROOT).encode()):08x}")
+    with alone(state):
+        return checked(state, given, molecule=given == arguments)
+
+
+@contextmanager
+def alone(state: str) -> Iterator[None]:
+    """Wait until no other run of this checkout is at work."""
+    with Path(f"{state}.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def checked(state: str, given: list[str], molecule: bool) -> int:
+    from sandbox.hosts.podman import environment
+
+    sandbox("down", state)
+    shutil.rmtree(state, ignore_errors=True)
     env = {
         **os.environ,
         **environment(),
@@ -60,7 +83,7 @@ def main(arguments: list[str]) -> int:
     try:
         if sandbox("up", state) != 0:
             return 1
-        well = [scenario(name, env) for name in SCENARIOS] if given == arguments else []
+        well = [scenario(name, env) for name in SCENARIOS] if molecule else []
         well.append(tests(given, env))
     finally:
         sandbox("down", state)

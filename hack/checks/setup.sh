@@ -69,8 +69,8 @@ done
 command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || as_root_apt --no-install-recommends chromium fonts-liberation ||
   missing 'chromium is not here and could not be installed: the report pages are not looked at in a browser' needed
 # real hosts need root anyway: where nobody may install, their tests say that they did not run
-for tool in podman runc mmdebstrap iptables; do
-  command -v "$tool" >/dev/null 2>&1 || as_root_apt podman runc netavark mmdebstrap iptables ||
+for tool in podman runc mmdebstrap iptables ssh; do
+  command -v "$tool" >/dev/null 2>&1 || as_root_apt podman runc netavark mmdebstrap iptables openssh-client ||
     missing "$tool is not here and could not be installed: the tests on real hosts cannot run" needed
 done
 if ! [ -d build/npm/node_modules/dynalite ]; then

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Optional
 
 from ._ansible import Module, ModuleFailure, one_line
 from ._hub import ModuleHost, ask_status, hub_of
-from .products.base import Ran
+from .products.base import Cutting, Ran
 
 STATUS_TIMEOUT = 10  # seconds the product may take to answer while it is waited for
 PACE = 0.5  # seconds between two looks
@@ -30,6 +30,11 @@ class Guard:
         self._params = params
         self._begin = time.monotonic()
         self.answer: Optional[dict[str, Any]] = None
+
+    @property
+    def cut(self) -> list[str]:
+        """The transfers that a forced stop cut, as far as the product told."""
+        return list((self.answer or {}).get("detail", {}).get("transfers_cut") or [])
 
     def seconds(self) -> float:
         return round(time.monotonic() - self._begin, 3)
@@ -111,6 +116,7 @@ class Product:
         self._begin = time.monotonic()
         self._product: Any
         self._product, self._host = product or hub_of(params)
+        self.cut: list[str] = []
 
     def seconds(self) -> float:
         return round(time.monotonic() - self._begin, 3)
@@ -152,6 +158,7 @@ class Product:
 
     def stop(self) -> str:
         ran = self._product.stop(self._params["mode"], self._params["timeout"])
+        self.cut = self._product.transfers_cut(ran.output) if isinstance(self._product, Cutting) else []
         return self._until("stopped", self.stop_words, ran)
 
 
@@ -165,8 +172,13 @@ SERVICE_OPTIONS: dict[str, Any] = {
 }
 
 
-def serve(module: Module, product: Callable[[Mapping[str, Any]], Product], name: str) -> dict[str, Any]:
-    """What hub_service and warp_service do: the result of bringing the service where it shall be. Errors: ModuleFailure."""
+def serve(
+    module: Module, product: Callable[[Mapping[str, Any]], Product], name: str, cuts: bool = False
+) -> dict[str, Any]:
+    """What hub_service and warp_service do: the result of bringing the service where it shall be. Errors: ModuleFailure.
+
+    `cuts`: a forced stop of the product cuts transfers, and tells which.
+    """
     params = module.params
     if params["timeout"] < 1:
         raise ModuleFailure(f"timeout: must be at least 1 second, not {params['timeout']}", code="bad_option")
@@ -186,6 +198,7 @@ def serve(module: Module, product: Callable[[Mapping[str, Any]], Product], name:
         "state": state,
         "guarded": way.guarded,
         "seconds": way.seconds(),
+        **({"transfers_cut": way.cut} if cuts else {}),
         "answer": way.answer,
         "msg": f"{text}; it would be {'started' if after == 'running' else 'stopped'}" if would else text,
         "diff": {"before": {"state": before}, "after": {"state": after}},

@@ -96,6 +96,12 @@ seconds:
   returned: success
   type: float
   sample: 3.2
+transfers_cut:
+  description: Transfers that a forced stop cut (code 650), as far as the product told; they are not resent by themselves.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 answer:
   description: The guard's own answer; none when there is no guard.
   returned: success
@@ -120,7 +126,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._hub_service import
 
 def main() -> None:
     module = AnsibleModule(argument_spec={**HUB_OPTIONS, **SERVICE_OPTIONS}, supports_check_mode=True)
-    finish(module, lambda: serve(module, Product, "HULFT-HUB"))
+    finish(module, lambda: serve(module, Product, "HULFT-HUB", cuts=True))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ options:
     description:
       - V(present) makes or mends the record.
       - V(absent) deletes it, in steady state only and not while somebody moves the service. The nodes' guards start nothing
-        without a record, so remove the node command first.
+        without a record, so remove the node command first. A node that cannot be reached is refused, unless O(without) names it.
     type: str
     choices: [present, absent]
     default: present
@@ -50,6 +50,11 @@ options:
       - Needs O(reason).
     type: bool
     default: false
+  without:
+    description:
+      - With O(state=absent), the name of a node that is gone for good and need not answer. Never the active one.
+    type: str
+    default: ""
   reason:
     description:
       - Why; it goes into the history. One line.
@@ -85,6 +90,11 @@ epoch:
   returned: success
   type: int
   sample: 1
+was_active:
+  description: The node that the removed record named; none when there was none.
+  returned: with O(state=absent)
+  type: str
+  sample: hub-a
 msg:
   description: One line for the operator.
   returned: always
@@ -93,7 +103,7 @@ msg:
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure, owner
 from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
@@ -103,10 +113,9 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
     pair_clients,
 )
 from ansible_collections.hotstandby.ops.plugins.module_utils.enroll import Enrolment
-from ansible_collections.hotstandby.ops.plugins.module_utils.pair import PairSpec
 from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
-from ansible_collections.hotstandby.ops.plugins.module_utils.record import Record, RecordMissing
-from ansible_collections.hotstandby.ops.plugins.module_utils.store import RecordStore
+from ansible_collections.hotstandby.ops.plugins.module_utils.record import Record
+from ansible_collections.hotstandby.ops.plugins.module_utils.retire import Retirement
 
 
 def shown(record: Record) -> dict[str, Any]:
@@ -119,26 +128,15 @@ def shown(record: Record) -> dict[str, Any]:
     }
 
 
-def removed(pair: PairSpec, clients: Any, check: bool) -> Mapping[str, Any]:
-    """Delete the record; the module's result."""
-    store = RecordStore(clients("dynamodb"), pair.table, pair.name)
+def removed(record: Optional[Record], pair: str) -> Mapping[str, Any]:
+    """The module's result for a record that went; None: there was none."""
     nobody = {"active": None, "epoch": None}
-    try:
-        record = store.read()
-    except RecordMissing:
-        return {"changed": False, "outcome": "unchanged", "msg": f"{pair.name} has no record", **nobody}
-    if record.state != "steady":
-        raise ModuleFailure(
-            f"the pair is {record.state}: finish that first (ansible-playbook hotstandby.ops.failover -e to="
-            f"{record.active or pair.nodes[0].name}), then remove it",
-            code="broken" if record.state == "broken" else "move_unfinished",
-        )
-    if not check:
-        store.forget(record, [node.name for node in pair.nodes])
+    if record is None:
+        return {"changed": False, "outcome": "unchanged", "msg": f"{pair} has no record", **nobody}
     return {
         "changed": True,
         "outcome": "removed",
-        "msg": f"{pair.name} has no record any more; the service stays as it is on {record.active}",
+        "msg": f"{pair} has no record any more; the service stays as it is on {record.active}",
         "diff": {"before": shown(record), "after": {}},
         **nobody,
     }
@@ -151,6 +149,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "allow_unfenced": {"type": "bool", "default": False},
             "reason": {"type": "str", "default": ""},
+            "without": {"type": "str", "default": ""},
         }
     )
 
@@ -162,7 +161,8 @@ def main() -> None:
             )
         pair, clients = pair_clients(module)
         if params["state"] == "absent":
-            return removed(pair, clients, module.check_mode)
+            gone = Retirement(pair, ports_for(pair, clients), params["without"], module.check_mode).run()
+            return {**removed(gone, pair.name), "was_active": gone.active if gone else None}
         given_up = params["reason"] if params["allow_unfenced"] else ""
         found = Enrolment(pair, ports_for(pair, clients), owner(), given_up, module.check_mode).run()
         return {

@@ -23,6 +23,7 @@ from ..endpoint import Endpoint
 from ..paths import CHECKOUT, MARKER, Layout, SandboxError, read_json, write_json
 from ..standins.journal import Journal, start_time
 from ..world import cloud, processes
+from .access import variables
 from .automation import automate, deploy
 from .podman import environment, why_not
 from .world import Hosts, clear_ground, ground
@@ -53,6 +54,7 @@ def description(hosts: Hosts) -> dict[str, Any]:
                 "container": host.container,
                 "address": host.address,
                 "metadata_url": host.metadata_url,
+                "access": variables(hosts.layout, host),
             }
             for name, host in hosts.hosts.items()
         },
@@ -60,18 +62,17 @@ def description(hosts: Hosts) -> dict[str, Any]:
 
 
 def write_inventory(hosts: Hosts) -> None:
-    """The pair as an Ansible inventory: the hosts over podman's own connection, every path where it belongs."""
+    """The pair as an Ansible inventory: the hosts over ssh, every path where it belongs."""
     import yaml
 
     nodes = {
         name: {
-            "ansible_host": host.container,
             "hotstandby_metadata_url": host.metadata_url,
+            **variables(hosts.layout, host),
         }
         for name, host in hosts.hosts.items()
     }
     group = {
-        "ansible_connection": "containers.podman.podman",
         "ansible_python_interpreter": "/usr/bin/python3",
         "hotstandby_pair": hosts.pair(),
     }

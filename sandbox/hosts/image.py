@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from .podman import podman, there
 
 CACHE = CHECKOUT / "build" / "hosts"
 MIRROR = "http://deb.debian.org/debian"
-SUITE = "bookworm"
-PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-boto3,rsync,cron,logrotate,sudo,procps,iproute2,nginx-light,faketime"
+SUITES = ("bookworm", "bullseye", "trixie")  # Debian 12, 11 and 13
+DEFAULT = {"hub-a": "bookworm", "hub-b": "bullseye"}
+PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-boto3,rsync,cron,logrotate,sudo,openssh-server,procps,iproute2,nginx-light,faketime"
 AGENT = """[Unit]
 Description=The sandbox's SSM agent
 After=network.target
@@ -32,7 +34,8 @@ WantedBy=multi-user.target
 # a service of the distribution must not run before somebody wants it, and a container has no console to wait for
 HOOK = """set -eu
 chroot "$1" useradd --system --create-home --uid 990 hulft
-chroot "$1" useradd --create-home --uid 1990 keeper
+chroot "$1" useradd --create-home --uid 1990 --password '*' --shell /bin/sh keeper
+printf 'UsePAM no\nPasswordAuthentication no\n' >"$1"/etc/ssh/sshd_config.d/sandbox.conf
 chroot "$1" systemctl disable nginx.service
 chroot "$1" systemctl enable amazon-ssm-agent.service
 chroot "$1" systemctl mask systemd-udevd.service getty.target apt-daily.timer apt-daily-upgrade.timer \
@@ -41,26 +44,36 @@ rm -rf "$1"/usr/share/doc "$1"/usr/share/man "$1"/var/cache/apt "$1"/var/lib/apt
 """
 
 
-def key() -> str:
+def suite_of(name: str) -> str:
+    """The distribution of a host. HOTSTANDBY_SUITES names others, as `hub-a=bookworm,hub-b=trixie`."""
+    given = dict(
+        item.partition("=")[::2] for item in os.environ.get("HOTSTANDBY_SUITES", "").split(",") if item
+    )
+    return given.get(name) or DEFAULT.get(name, SUITES[0])
+
+
+def key(suite: str) -> str:
     """What the image depends on, in short."""
-    facts = [MIRROR, SUITE, PACKAGES, AGENT, HOOK]
+    facts = [MIRROR, suite, PACKAGES, AGENT, HOOK]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
-def image() -> str:
+def image(suite: str) -> str:
     """The image's name; it is made when it is not there (a minute or two). Raises SandboxError."""
-    name = f"localhost/hotstandby-host:{key()}"
+    if suite not in SUITES:
+        raise SandboxError(f"there is no image of {suite!r} (there are {', '.join(SUITES)})")
+    name = f"localhost/hotstandby-host:{key(suite)}"
     if there("image", name):
         return name
     CACHE.mkdir(parents=True, exist_ok=True)
-    archive = CACHE / f"{SUITE}-{key()}.tar"
+    archive = CACHE / f"{suite}-{key(suite)}.tar"
     if not archive.exists():
-        _make(archive)
+        _make(archive, suite)
     podman("import", "--quiet", str(archive), name, timeout=600)
     return name
 
 
-def _make(archive: Path) -> None:
+def _make(archive: Path, suite: str) -> None:
     unit = CACHE / "amazon-ssm-agent.service"
     unit.write_text(AGENT)
     hook = CACHE / "customize.sh"
@@ -73,7 +86,7 @@ def _make(archive: Path) -> None:
         f"--include={PACKAGES}",
         f"--customize-hook=copy-in {unit} /etc/systemd/system",
         f'--customize-hook=sh {hook} "$1"',
-        SUITE,
+        suite,
         str(half),
         MIRROR,
     ]

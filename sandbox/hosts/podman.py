@@ -21,7 +21,7 @@ default_ulimits = ["nofile=10000:20000", "nproc=10000:10000"]
 [engine]
 runtime = "runc"
 """
-PROGRAMS = ("podman", "runc", "mmdebstrap")
+PROGRAMS = ("podman", "runc", "mmdebstrap", "ssh", "ssh-keygen")
 
 
 def why_not() -> str:

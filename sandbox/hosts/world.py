@@ -15,9 +15,10 @@ from ..paths import Layout, SandboxError
 from ..standins.journal import Journal
 from ..world import cloud
 from ..world.mover import COOLDOWN, heartbeat
+from .access import admit
 from .automation import MINUTE, PERIOD, HostMover
 from .host import SHARED, Host, prefix
-from .image import image
+from .image import image, suite_of
 from .podman import folder, podman, there
 
 NAMES = ("hub-a", "hub-b")
@@ -30,7 +31,7 @@ FAULTS = ("product-kill", "freeze", "cut", "power-off", "reboot", "agent-offline
 
 def ground(layout: Layout) -> str:
     """Image and network; returns this machine's address on it. Raises SandboxError."""
-    name, network = image(), prefix(layout)
+    name, network = image(suite_of(NAMES[0])), prefix(layout)
     first = zlib.crc32(network.encode()) % SUBNETS
     trouble = ""
     for step in range(10):
@@ -72,11 +73,12 @@ class Hosts:
 
     def make(self) -> None:
         """Instances, and hosts that have booted with running agents; nothing deployed."""
-        name = image()
         self.endpoint.keys[cloud.CONTROLLER_KEY] = Caller("controller", "controller", None)
         self.cloud = cloud.Cloud(self.endpoint.url)
         folder(self.layout.etc)
         Journal(str(self.layout.journal))
+        for name in ("lock", "events.jsonl"):  # whoever writes first would own them
+            (self.layout.journal / name).touch()
         for path in [self.layout.journal, *self.layout.journal.rglob("*")]:
             path.chmod(0o777)
         for number, one in enumerate(NAMES):
@@ -85,10 +87,11 @@ class Hosts:
         self.cloud.associate(self.allocation, self.hosts[NAMES[0]].instance_id)
         self.endpoint.hypervisor = self
         for host in self.hosts.values():
-            host.make(name, self.network, self.endpoint.url)
+            host.make(image(suite_of(host.name)), self.network, self.endpoint.url)
             self.endpoint.agents.register(host.instance_id)
         for host in self.hosts.values():
             host.until_booted()
+            admit(self.layout, host)
 
     def _host(self, name: str, address: str) -> None:
         key = f"AKIAHOST{name.upper().replace('-', '')}"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
-from sandbox.hosts.podman import environment
-from tests.integration.pair.rig import Played, Rig
+from sandbox.hosts.podman import environment, inspect
+from tests.integration.pair.rig import BIN, Played, Rig, Run
 
 LONG = 180.0  # seconds that anything on a busy machine may take
 
@@ -34,6 +35,22 @@ class HostRig(Rig):
             env={**os.environ, **environment()},
         )  # fmt: skip
         return done.stdout + done.stderr
+
+    def mount(self, node: str, *words: str, program: str = "mount") -> None:
+        """Mount something on the host from outside of it: nobody inside may."""
+        pid = inspect(self.info["nodes"][node]["container"])["State"]["Pid"]
+        argv = ["nsenter", "-t", str(pid), "-m", program, *words]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=LONG, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def umount(self, node: str, *paths: str) -> None:
+        for path in paths:
+            self.mount(node, "-l", path, program="umount")
+
+    def file(self, path: Path) -> Played:
+        """Run a playbook that is a file of the test's own."""
+        argv = [str(BIN / "ansible-playbook"), "-i", self.info["inventory"], str(path)]
+        return Run(argv, self.state, self.env, self.state / "none.json").end(1200)
 
     def has(self, node: str, path: str) -> bool:
         return self.shell(node, "stat", "-c", "there", path).strip() == "there"

@@ -35,6 +35,14 @@ class Web:
         }
         rig.info = {**rig.info, "pair": given}
         self.extra = rig.state / "web.json"
+        # what it serves lies on the shared folder
+        page = "root /shared/hub/web;"
+        for node in rig.names:
+            rig.shell(node, "mkdir", "-p", "/shared/hub/web")
+            rig.shell(
+                node, "sed", "-i", f"s|root /var/www/html;|{page}|", "/etc/nginx/sites-available/default"
+            )
+        rig.shell("hub-a", "sh", "-c", "echo written by hub-a >/shared/hub/web/index.html")
         self.extra.write_text(json.dumps({"hotstandby_pair": given}))
 
     def play(self, name: str, *arguments: str, **extra: Any) -> Played:
@@ -47,6 +55,11 @@ class Web:
 
     def pid(self, node: str) -> str:
         return self.rig.shown(node, UNIT, "MainPID")["MainPID"]
+
+    def served(self, node: str) -> str:
+        """What a client gets there."""
+        asked = "import urllib.request as r; print(r.urlopen('http://127.0.0.1/').read().decode())"
+        return self.rig.shell(node, "python3", "-c", asked).strip()
 
     def active(self) -> list[str]:
         return [node for node in self.rig.names if self.unit(node)[0] == "active"]
@@ -96,7 +109,7 @@ def test_it_moves_when_it_dies_and_stays_away_after_a_boot(web: Web) -> None:
     assert web.unit("hub-a")[0] == "failed"  # nothing restarts it behind the record's back
     played = web.play("failover", reason="died")
     assert (played.rc, played.outcome) == (0, "moved"), played.text
-    assert web.active() == ["hub-b"]
+    assert web.active() == ["hub-b"] and web.served("hub-b") == "written by hub-a"
     web.rig.fault("hub-a", "reboot")
     web.rig.until(lambda: web.rig.asked_at_boot("hub-a"))
     assert web.active() == ["hub-b"]
@@ -116,6 +129,8 @@ def test_the_last_day_puts_back_what_was_found(web: Web) -> None:
     assert web.rig.has("hub-a", DROP_IN) and web.rig.active() == "hub-a"  # check mode changes nothing
     played = web.play("remove")
     assert played.rc == 0, played.text
+    # both were found enabled, so both are again: that is said
+    assert "WARNING: nginx.service starts at boot on hub-a and on hub-b" in played.text, played.text
     assert web.pid("hub-a") == before
     assert [web.unit(node) for node in web.rig.names] == [("active", "enabled"), ("inactive", "enabled")]
     for node in web.rig.names:

@@ -161,6 +161,20 @@ class Dynamo:
 
         return self._network.call("dynamodb", "UpdateItem", arguments, act)
 
+    def delete_item(self, **arguments: Any) -> Any:
+        def act() -> dict[str, Any]:
+            self._check("DeleteItem", arguments)
+            key = self._key(arguments["Key"])
+            if "ConditionExpression" in arguments:
+                names, values = arguments["ExpressionAttributeNames"], arguments["ExpressionAttributeValues"]
+                parts = arguments["ConditionExpression"].split(" AND ")
+                if not all(self._holds(part, self.items.get(key, {}), names, values) for part in parts):
+                    raise client_error("ConditionalCheckFailedException", "DeleteItem")
+            self.items.pop(key, None)
+            return {}
+
+        return self._network.call("dynamodb", "DeleteItem", arguments, act)
+
     def _holds(self, part: str, item: dict[str, Any], names: dict[str, str], values: dict[str, Any]) -> bool:
         absent = re.fullmatch(r"\(attribute_not_exists\((#\w+)\) OR attribute_type\((#\w+), (:\w+)\)\)", part)
         if absent:

@@ -23,6 +23,10 @@ pytestmark = pytest.mark.sandbox
 PROJECT = ROOT / "awx"
 TEMPLATES = {item["name"]: item for item in yaml.safe_load((PROJECT / "templates.yml").read_text())}
 
+OF_THE_ROLE = yaml.safe_load((ROOT / "roles/failover_automation/meta/argument_specs.yml").read_text())[
+    "argument_specs"
+]["main"]["options"]
+
 
 def command(*words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -143,6 +147,27 @@ def test_a_day_in_awx(rig: Rig, awx: Awx) -> None:
     assert stopped.stats["hotstandby_outcome"] == "stopped" and rig.running() == []
     started = job("start")
     assert started.stats["hotstandby_outcome"] == "running" and rig.running() == ["hub-a"]
+    ready = job("drill")
+    assert ready.stats["hotstandby_outcome"] == "well" and "fence hub-a" in ready.text
+    assert "false alarm" in job("plan", bad="0.001").text
+    job("report", report_dir=str(awx.folder / "pages"))
+    assert "the console is dead" in "".join(
+        path.read_text() for path in (awx.folder / "pages").glob("*.html")
+    )
+    s3 = rig.client("s3")
+    s3.create_bucket(
+        Bucket="awx-requests", CreateBucketConfiguration={"LocationConstraint": rig.info["region"]}
+    )
+    s3.put_object(Bucket="awx-requests", Key="processing/a-request.json", Body=b"{}")
+    requeued = job("requeue", bucket="awx-requests")
+    assert requeued.stats["hotstandby_outcome"] == "requeued"
+    assert [item["Key"] for item in s3.list_objects_v2(Bucket="awx-requests")["Contents"]] == [
+        "wait/a-request.json"
+    ]
+    job("automation", failover_automation_state="absent")
+    removed = job("remove")
+    assert removed.stats["hotstandby_outcome"] == "removed" and rig.running() == ["hub-a"]
+    assert "at boot any more" in removed.stats["hotstandby_msg"]
     assert ran == set(TEMPLATES)
 
 
@@ -159,7 +184,7 @@ def test_each_template_has_its_playbook_and_a_survey_that_asks_what_it_takes() -
         ours = (ROOT / "playbooks" / f"{name}.yml").read_text()
         ours += (ROOT / "playbooks" / "failover.yml").read_text() if name == "switchback" else ""
         for variable in answers(name, {}):
-            assert f"{{{{ {variable} |" in ours, f"{name}: {variable}"
+            assert f"{{{{ {variable} |" in ours or variable in OF_THE_ROLE, f"{name}: {variable}"
 
 
 def test_ansible_builder_accepts_the_execution_environment(tmp_path: Path) -> None:

@@ -125,6 +125,17 @@ def test_a_persons_stop_carries_its_reason(run_module: RunModule, node: Node) ->
     assert "--reason new disk" in node.calls()[1]
 
 
+def test_transfers_that_a_forced_stop_cut_are_listed(run_module: RunModule, node: Node) -> None:
+    told = "transfer 17 to TOKYO ended with 650"
+    script(node.root / "bin" / "hubstop", f"{HUBSTOP}[ $1 = -force ] && echo '{told}'; echo 6500 files; exit 0")
+    run_module("hub_service", state="started", **node.given)
+    assert run_module("hub_service", state="stopped", mode="force", **node.given)["transfers_cut"] == [told]
+    run_module("hub_service", state="started", **node.given)
+    assert run_module("hub_service", state="stopped", **node.given)["transfers_cut"] == []
+    node.guard(status=(0, "running", {}), stop=(0, "stopped", {"processes": 0, "transfers_cut": [told]}))
+    assert run_module("hub_service", state="stopped", mode="force", **node.given)["transfers_cut"] == [told]
+
+
 def test_the_guards_no_is_told(run_module: RunModule, node: Node) -> None:
     detail = {"refused": True, "code": "not_active", "message": "hub-b is the active node"}
     node.guard(status=(3, "stopped", {"processes": 0}), start=(5, "stopped", detail))

@@ -87,6 +87,14 @@ def store(run_module: RunModule) -> RecordStore:
     return RecordStore(boto3.client("dynamodb", region_name=REGION), "hotstandby", "hub-test")
 
 
+@pytest.fixture(autouse=True)
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes that can be reached; what else they may say is asked in core/test_retire.py."""
+    from ansible_collections.hotstandby.ops.plugins.module_utils.run_command import Nodes
+
+    monkeypatch.setattr(Nodes, "ask", lambda _nodes, _action, _names, **_given: {})
+
+
 def record(pair: dict[str, Any], **given: Any) -> Record:
     nodes = {node["name"]: node["instance_id"] for node in pair["nodes"]}
     return Record(pair=pair["name"], nodes=nodes, **{"active": "hub-a", "epoch": 3, **given})
