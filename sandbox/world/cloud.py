@@ -28,7 +28,7 @@ class Cloud:
             aws_access_key_id=CONTROLLER_KEY, aws_secret_access_key=CONTROLLER_SECRET, region_name=REGION
         )
         config = Config(
-            connect_timeout=2, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2}
+            connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 2}
         )
         self.ec2 = session.client("ec2", endpoint_url=url, config=config)
         self.dynamodb = session.client("dynamodb", endpoint_url=url, config=config)

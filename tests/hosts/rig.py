@@ -39,7 +39,7 @@ class HostRig(Rig):
     def mount(self, node: str, *words: str, program: str = "mount") -> None:
         """Mount something on the host from outside of it: nobody inside may."""
         pid = inspect(self.info["nodes"][node]["container"])["State"]["Pid"]
-        argv = ["nsenter", "-t", str(pid), "-m", program, *words]
+        argv = ["nsenter", "-t", str(pid), "-m", "-p", program, *words]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=LONG, check=False)
         assert done.returncode == 0, done.stderr
 

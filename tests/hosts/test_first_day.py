@@ -30,12 +30,9 @@ def by_hand(rig: HostRig, node: str, *command: str) -> str:
 
 
 def daemons(rig: HostRig, node: str) -> list[str]:
-    """The product's processes there, as pid and command."""
-    return sorted(
-        line.strip()
-        for line in rig.shell(node, "ps", "-e", "-o", "pid=,args=").splitlines()
-        if "/opt/hub/bin/hub" in line
-    )
+    """The product's main process there, as pid and command; its manager comes and goes in normal operation."""
+    found = rig.shell(node, "ps", "-e", "-o", "pid=,args=").splitlines()
+    return sorted(line.strip() for line in found if "/opt/hub/bin/hubd" in line)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +41,8 @@ def fresh(hosts: HostRig) -> HostRig:
     if hosts.has("hub-a", "/etc/hotstandby/pair.json"):
         pytest.skip("somebody has deployed on these hosts already")
     assert hosts.running() == []
-    by_hand(hosts, "hub-a", "/opt/hub/bin/hubcluster", "-start")
-    assert hosts.running() == ["hub-a"]
+    said = by_hand(hosts, "hub-a", "/opt/hub/bin/hubcluster", "-start")
+    assert hosts.running() == ["hub-a"], said
     return hosts
 
 
