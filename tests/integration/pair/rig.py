@@ -128,7 +128,8 @@ class Rig:
             str(BIN / "ansible-playbook"), "-i", self.info["inventory"], f"hotstandby.ops.{name}",
             f"-ehotstandby_result_file={out}", *words, *arguments,
         ]  # fmt: skip
-        return Run(argv, self.state, {**self.env, **(env or {})}, out)
+        # PWD as a shell has it
+        return Run(argv, self.state, {**self.env, "PWD": str(self.state), **(env or {})}, out)
 
     def failover(self, *arguments: str, **extra: Any) -> Played:
         return self.playbook("failover", *arguments, **extra)

@@ -30,7 +30,7 @@ CALLS: dict[str, tuple[dict[str, str], bool]] = {
     "remove": ({}, False),
     "drill": ({}, False),
     "plan": ({}, True),
-    "report": ({"moves": "1"}, True),
+    "report": ({"moves": "1", "report_dir": "pages"}, True),
     "requeue": ({"bucket": "none-such"}, False),
     "automation": ({"failover_automation_state": "absent"}, True),
 }
@@ -82,6 +82,8 @@ def test_every_playbook_with_the_old_active_off(rig: Rig) -> None:
                 assert (played.rc == 0) is well, f"{name}: {played.text}"
                 assert met == [], f"{name} connected to the node that is off"
             assert rig.running() == ["hub-b"]
+            # a relative folder is meant from where the operator stands
+            assert (rig.state / "pages" / "index.html").exists()
             gone = rig.playbook("remove", without="hub-a")
             assert gone.rc == 0 and met == [] and rig.running() == ["hub-b"], gone.text
         finally:
