@@ -17,7 +17,7 @@ from .podman import podman, there
 CACHE = CHECKOUT / "build" / "hosts"
 MIRROR = "http://deb.debian.org/debian"
 SUITES = ("bookworm", "bullseye", "trixie")  # Debian 12, 11 and 13
-DEFAULT = {"hub-a": "bookworm", "hub-b": "bullseye"}
+DEFAULT = {"hub-a": "bookworm", "hub-b": "trixie"}
 PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-boto3,rsync,cron,logrotate,sudo,openssh-server,procps,iproute2,nginx-light,faketime"
 AGENT = """[Unit]
 Description=The sandbox's SSM agent
