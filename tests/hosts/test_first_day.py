@@ -156,6 +156,7 @@ def test_a_running_service_is_adopted_on_either_scheduler_and_again_without_a_ch
         assert min(changed(first.text).values()) > 0
         assert "hub-a is named with epoch 1, where the service runs" in first.text
         second = fresh.deploy()
+    fresh.shell("hub-b", "systemd-machine-id-setup")
     assert second.rc == 0, second.text
     assert changed(second.text) == dict.fromkeys(fresh.names, 0), second.text
     assert daemons(fresh, "hub-a") == before and fresh.running() == ["hub-a"]
