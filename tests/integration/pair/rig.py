@@ -61,7 +61,7 @@ class Rig:
     """One sandbox, reset for each test."""
 
     module = "sandbox"
-    patience = 240  # seconds that its command line may take
+    patience = 600  # seconds that its command line may take
 
     def __init__(self, state: Path, *options: str) -> None:
         self.state = state
