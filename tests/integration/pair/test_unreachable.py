@@ -63,7 +63,9 @@ def tarpit() -> Iterator[tuple[int, list[int]]]:
 
 def test_every_playbook_with_the_old_active_off(rig: Rig) -> None:
     # these three work on both nodes, and say which one they cannot reach
-    assert {*CALLS, "deploy", "sync", "warp_build"} == {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
+    assert {*CALLS, "deploy", "sync", "warp_build"} == {
+        path.stem for path in (ROOT / "playbooks").glob("*.yml")
+    }
     rig.torment("hub-a", "power-off")
     assert rig.failover().outcome == "moved"
     with tarpit() as (port, met):

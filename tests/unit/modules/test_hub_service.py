@@ -127,7 +127,9 @@ def test_a_persons_stop_carries_its_reason(run_module: RunModule, node: Node) ->
 
 def test_transfers_that_a_forced_stop_cut_are_listed(run_module: RunModule, node: Node) -> None:
     told = "transfer 17 to TOKYO ended with 650"
-    script(node.root / "bin" / "hubstop", f"{HUBSTOP}[ $1 = -force ] && echo '{told}'; echo 6500 files; exit 0")
+    script(
+        node.root / "bin" / "hubstop", f"{HUBSTOP}[ $1 = -force ] && echo '{told}'; echo 6500 files; exit 0"
+    )
     run_module("hub_service", state="started", **node.given)
     assert run_module("hub_service", state="stopped", mode="force", **node.given)["transfers_cut"] == [told]
     run_module("hub_service", state="started", **node.given)
