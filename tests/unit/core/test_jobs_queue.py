@@ -78,7 +78,16 @@ def test_where_a_queue_is(url: str, given: tuple[str, ...], expected: Place) -> 
     assert jobs_queue.parse_queue(url, *given) == expected
 
 
-@pytest.mark.parametrize(("url", "named"), [("work", "queue"), ("https://", "queue"), ("ftp://a/b", "queue"), ("http://[", "queue"), ("http://h/q", "region")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("work", "queue"),
+        ("https://", "queue"),
+        ("ftp://a/b", "queue"),
+        ("http://[", "queue"),
+        ("http://h/q", "region"),
+    ],
+)
 def test_a_queue_that_is_nowhere_is_refused(url: str, named: str) -> None:
     with pytest.raises(JobError, match=f"^{named}:"):
         jobs_queue.parse_queue(url)
