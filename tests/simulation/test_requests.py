@@ -86,11 +86,12 @@ def same_size_is_same(patch: pytest.MonkeyPatch) -> None:
 def others_too(patch: pytest.MonkeyPatch) -> None:
     """The whole prefix is let wait again instead of one owner's part."""
     plain = requeue_run.requeue
-    whole = lambda rules: dataclasses.replace(rules, owner="")  # noqa: E731
     patch.setattr(
         requeue_run,
         "requeue",
-        lambda bucket, rules, *more, **named: plain(bucket, whole(rules), *more, **named),
+        lambda bucket, rules, *more, **named: plain(
+            bucket, dataclasses.replace(rules, owner=""), *more, **named
+        ),
     )
 
 

@@ -44,7 +44,7 @@ JOBS = [
 def conforms(found: dict[str, Any], shape: dict[str, type]) -> None:
     assert set(found) <= set(shape)
     for key, value in found.items():
-        assert type(value) is shape[key], key
+        assert value.__class__ is shape[key], key
 
 
 def test_definitions_have_the_published_format() -> None:
