@@ -262,6 +262,14 @@ def settled(run: Optional[Run], token: str) -> bool:
     return any(result is not None and result.token == token for result in told)
 
 
+def given_up(before: Run, found: Optional[Run], node: str) -> bool:
+    """Whether a slot that is gone was given up by its own holder's write, whose answer was lost, and not taken over.
+
+    `before` is what the holder knew last. A semaphore remembers no result; it does remember whom it replaced.
+    """
+    return found is not None and found.replaced.count(node) <= before.replaced.count(node)
+
+
 # -- what the keeper of a command does
 
 

@@ -212,8 +212,8 @@ class Contender:
 
     # -- while it runs
 
-    def _change(self, make: Callable[[Run], Run]) -> None:
-        """Write a change of the record while we hold a slot in it. Raises _Lost, JobStoreError."""
+    def _change(self, make: Callable[[Run], Run], leaves: bool = False) -> None:
+        """Write a change of the record while we hold a slot in it, or give it up. Raises _Lost, JobStoreError."""
         while True:
             if self._run is None:
                 raise _Lost
@@ -225,6 +225,8 @@ class Contender:
                 if jobs.settled(found, self._token):
                     return
                 if found is None or found.slot(self._token) is None:
+                    if leaves and not self._policy.once and jobs.given_up(self._run, found, self._node):
+                        return
                     raise _Lost from None
                 self._run = found
                 continue
@@ -312,7 +314,9 @@ class Contender:
         given_back = (asked or found.cut) and found.rc != 0
         while True:
             try:
-                self._change(lambda run: jobs.ended(run, self._policy, result, given_back, self._unique()))
+                self._change(
+                    lambda run: jobs.ended(run, self._policy, result, given_back, self._unique()), leaves=True
+                )
                 break
             except _Lost:
                 return self._lost(found, seconds)

@@ -25,6 +25,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.jobs import (
     Slot,
     Watch,
 )
+from ansible_collections.hotstandby.ops.plugins.module_utils.jobs_run import Contender, Exit
 from ansible_collections.hotstandby.ops.plugins.module_utils.jobs_store import TableJobs, parse_store
 
 FOREVER = float("inf")
@@ -357,3 +358,58 @@ def test_a_table_that_cannot_be_used_is_told_why(code: str, named: str) -> None:
     with pytest.raises(JobStoreError, match=named):
         TableJobs(client, "t").write(None, HELD)
     assert client.calls == ["put"]
+
+
+class Shared:
+    """A store in which, once our slot is given up, somebody else writes before we hear of it: the write seems to have failed."""
+
+    def __init__(self, taken: bool) -> None:
+        self.run: Run | None = None
+        self.taken = taken
+
+    def read(self, key: jobs.Key) -> Run | None:
+        return self.run
+
+    def write(self, before: Run | None, after: Run) -> None:
+        if before is None:
+            self.run = after
+            return
+        assert before == self.run and not after.slots, "the semaphore is given up"
+        other = Slot("hub-b", "t2", "w1", 30.0)
+        over = before.slots[0] if self.taken else None
+        self.run = jobs.claimed(after.key, before if self.taken else after, other, over, "9")
+        raise JobConflict(self.run)
+
+
+class Moment:
+    """Neither time nor a signal."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing is waited for")
+
+    def stopping(self) -> bool:
+        return False
+
+
+class Done:
+    """A command that has succeeded."""
+
+    def start(self, renewed_at: float, lease: float) -> None: ...
+
+    def renewed(self, renewed_at: float) -> None: ...
+
+    def wait(self, seconds: float) -> Exit:
+        return Exit(0, 0.0)
+
+    def end(self, grace: float) -> None: ...
+
+
+@pytest.mark.parametrize(("taken", "outcome", "code"), [(False, "ran", 0), (True, "lost", 75)])
+def test_a_slot_that_was_given_up_is_not_lost_to_whoever_came_next(
+    taken: bool, outcome: str, code: int
+) -> None:
+    told = Contender(Shared(taken), KEY, "hub-a", Policy(slots=1), Moment(), Done()).run()
+    assert (told.outcome, told.exit) == (outcome, code), told.message
