@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     up = made["up"]
     for one in (up, made["daemon"]):
         one.add_argument("--product", choices=["hulft_hub", "asteria_warp"], default="hulft_hub")
+        one.add_argument(
+            "--layout", choices=["separate", "shared"], default="separate", help="of ASTERIA Warp's trees"
+        )
         one.add_argument("--automation", choices=["none", "minute", "fast"], default="none")
         one.add_argument("--latency", type=int, default=0, metavar="MS", help="added to every AWS call")
     made["fault"].add_argument("target", metavar="NODE", help="a node's name, or aws")
@@ -49,6 +52,8 @@ def up(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
     """Start a pair, or describe the one that runs."""
     if options.latency < 0:
         raise SandboxError("--latency is a number of milliseconds")
+    if options.layout == "shared" and options.product != "asteria_warp":
+        raise SandboxError("--layout shared is for asteria_warp: HULFT-HUB always has its shared folder")
     there = read_json(layout.description)
     if there and control.alive(layout):
         print(
@@ -57,8 +62,10 @@ def up(layout: Layout, options: argparse.Namespace) -> dict[str, Any]:
         return there
     control.prepare(layout)
     try:
-        control.begin(layout, options.latency, options.automation, options.product)
+        control.begin(layout, options.latency, options.automation, options.product, options.layout)
         env = control.ask(layout, "describe")["env"]
+        if options.layout == "shared":
+            control.build(layout, env)
         control.deploy(layout, env)
         if options.automation != "none":
             control.automate(layout, env)
@@ -99,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb == "daemon":
             from .daemon import serve
 
-            return serve(Layout(options.state), options.latency / 1000, options.automation, options.product)
+            latency, shared = options.latency / 1000, options.layout == "shared"
+            return serve(Layout(options.state), latency, options.automation, options.product, shared)
         answer = run(options)
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)

@@ -91,7 +91,13 @@ def prepare(layout: Layout) -> None:
     layout.marker.write_text(f"{MARKER}\n")
 
 
-def begin(layout: Layout, latency: int, automation: str = "none", product: str = "hulft_hub") -> None:
+def begin(
+    layout: Layout,
+    latency: int,
+    automation: str = "none",
+    product: str = "hulft_hub",
+    trees: str = "separate",
+) -> None:
     """Start the daemon, detached, and wait until it answers. `latency` in milliseconds."""
     argv = [
         sys.executable,
@@ -106,6 +112,8 @@ def begin(layout: Layout, latency: int, automation: str = "none", product: str =
         automation,
         "--product",
         product,
+        "--layout",
+        trees,
     ]
     environment = {**os.environ, processes.OWNER: str(layout.state), "PYTHONPATH": str(CHECKOUT)}
     environment.pop(processes.VARIABLE, None)
@@ -130,6 +138,23 @@ def last_line(layout: Layout) -> str:
     """The daemon's last word."""
     lines = layout.daemon_log.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it said nothing"
+
+
+def build(layout: Layout, env: dict[str, str]) -> None:
+    """Keep each node's own files of the shared folder by the collection's own playbook, one installation after the other.
+
+    SandboxError with the tail on stderr.
+    """
+    names = [node["name"] for node in ask(layout, "describe")["pair"]["nodes"]]
+    for name in names:
+        if name != names[0]:
+            ask(layout, "install", node=name)
+        playbook(
+            layout,
+            env,
+            layout.build_log,
+            ["hotstandby.ops.warp_build", f"-einstalled={name}", "-estart=false"],
+        )
 
 
 def deploy(layout: Layout, env: dict[str, str]) -> None:

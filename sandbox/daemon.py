@@ -23,7 +23,13 @@ PREFIX = "world-"  # of the control paths: POST /_sandbox/world-VERB
 Payload = dict[str, Any]
 
 
-def serve(layout: Layout, latency: float, automation: str = "none", product: str = "hulft_hub") -> int:
+def serve(
+    layout: Layout,
+    latency: float,
+    automation: str = "none",
+    product: str = "hulft_hub",
+    shared: bool = False,
+) -> int:
     """Hold a sandbox until it is told to end. `latency` in seconds, added to every AWS call."""
     # nothing here may ever reach for credentials of the machine it runs on
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -34,7 +40,7 @@ def serve(layout: Layout, latency: float, automation: str = "none", product: str
         signal.signal(number, lambda _number, _frame: ended.set())
     endpoint = Endpoint(latency=latency)
     endpoint.start()
-    world = World(layout, endpoint, automation != "none", automation == "fast", product)
+    world = World(layout, endpoint, automation != "none", automation == "fast", product, shared)
     try:
         world.build()
         for verb, handler in handlers(world, ended).items():
@@ -58,6 +64,7 @@ def handlers(world: World, ended: threading.Event) -> dict[str, Callable[[Payloa
 
     return {
         "describe": lambda _payload: describe.description(world),
+        "install": lambda payload: world.install(str(payload["node"])),
         "ready": lambda _payload: world.ready(),
         "reset": lambda _payload: world.reset(),
         "status": lambda _payload: describe.status(world),

@@ -28,6 +28,7 @@ class Layout:
         self.marker = self.state / MARKER
         self.daemon = self.state / "daemon.json"  # {pid, start, url}; written once the endpoint answers
         self.daemon_log = self.state / "daemon.log"
+        self.build_log = self.state / "build.log"
         self.deploy_log = self.state / "deploy.log"
         self.automation_log = self.state / "automation.log"
         self.description = self.state / "sandbox.json"  # what `up` printed; there only when it is complete
@@ -35,6 +36,7 @@ class Layout:
         self.nodes = self.state / "nodes"
         self.shared = self.state / "shared" / "hub"
         self.etc = self.shared / "etc"
+        self.trees = self.shared / "warp"  # both of ASTERIA Warp's, where the nodes share them
         self.journal = self.state / "journal"
         self.snapshot = self.state / "snapshot"
 

@@ -159,6 +159,8 @@ def ineligible(pair: PairSpec, name: str, reply: Reply) -> Optional[str]:
         return f"{left_over(reply)} on {name}"
     if reply.detail.get("record") in ("unreadable", "missing"):
         return f"{name} cannot read the record, and would refuse to start: {reply.detail.get('record_why') or 'no reason'}"
+    if found.get("unready"):
+        return f"{name} is not ready: {found['unready']}"
     if found.get("installed") is not True:
         return f"the product is not installed on {name}"
     if found.get("autostart") is True:

@@ -88,6 +88,16 @@ class Identity:
         """Node-specific files in the live tree."""
         return tree_of.matching(self.root, self.preserve)
 
+    def nodes(self) -> list[str]:
+        """Nodes for which files are kept, sorted."""
+        try:
+            names = os.listdir(os.path.join(self.root, IDENTITY))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise IdentityError(f"{os.path.join(self.root, IDENTITY)}: {error.strerror or error}") from None
+        return sorted(name for name in names if name not in (ASIDE, SCRATCH) and self.kept(name))
+
     def kept(self, node: str) -> list[str]:
         """Node-specific files kept for a node."""
         return tree_of.matching(self.store(node), self.preserve)
@@ -109,9 +119,36 @@ class Identity:
             raise IdentityError(
                 f"{self.root} has none of {', '.join(self.preserve)}: there is nothing to save"
             )
+        if stamp is None:
+            for other in self.nodes():
+                if other != node and self._equal(other):
+                    raise IdentityError(
+                        f"the live files are {other}'s, as they were kept for it: install on {node} first, or say which node this is"
+                    )
         self._save(node)
         self._stamp(Stamp(node, True))
         return self._told(node)
+
+    def clear(self, node: str) -> Told:
+        """Keep the node's live files, then take them out of the way of the next installation. Safe to say again."""
+        stamp = self.stamp()
+        if stamp is None and not self.live() and self.kept(node):
+            return self._told(None)
+        if stamp == Stamp(node, True) and (self.live() or self.kept(node)):
+            self._save(node)  # a try that was cut short may have left none, or some
+        else:
+            self.save(node)
+        kept = set(self.kept(node))
+        for path in self.live():
+            full = os.path.join(self.root, path)
+            if path not in kept or tree_of.digest(full) != tree_of.digest(
+                os.path.join(self.store(node), path)
+            ):
+                self._aside(full)  # older than what is kept
+            self._changes.append((path, "removed"))
+            tree_of.remove(full)
+        tree_of.remove(self.stamp_path)
+        return self._told(None)
 
     def restore(self, node: str) -> Told:
         """Put the node's own files in place, after keeping what is there for whom it belongs to. Safe to say again."""
@@ -139,7 +176,7 @@ class Identity:
         self._stamp(Stamp(node, True))
         return self._told(node)
 
-    def _told(self, node: str) -> Told:
+    def _told(self, node: Optional[str]) -> Told:
         return Told(tuple(self._changes), tree_of.kept(self.root, self.preserve), node)
 
     def _equal(self, node: str) -> bool:
@@ -239,8 +276,14 @@ class Identity:
         os.chmod(target, about.st_mode & 0o7777)
 
 
+def act(identity: Identity, state: str, node: str) -> Told:
+    """Do what a state asks for: saved, restored or cleared."""
+    doings = {"saved": identity.save, "restored": identity.restore, "cleared": identity.clear}
+    return doings[state](node)
+
+
 def planned(data_dir: str, preserve: Sequence[str], state: str, node: str) -> Told:
-    """What `save` (state saved) or `restore` (restored) would do: done on a copy of the few files, which is thrown away."""
+    """What `act` would do: done on a copy of the few files, which is thrown away."""
     real = Identity(data_dir, preserve)
     with tempfile.TemporaryDirectory(prefix="hotstandby-") as scratch:
         kept = os.path.join(real.root, IDENTITY)
@@ -252,4 +295,4 @@ def planned(data_dir: str, preserve: Sequence[str], state: str, node: str) -> To
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy2(os.path.join(real.root, name), target, follow_symlinks=False)
         copy = Identity(scratch, preserve)
-        return copy.save(node) if state == "saved" else copy.restore(node)
+        return act(copy, state, node)

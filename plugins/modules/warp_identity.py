@@ -15,6 +15,7 @@ description:
   - V(saved) keeps the files that are in place for this node. It refuses when they are another node's.
   - V(restored) first keeps what is in place for the node that the stamp names, so that a renewed licence is never lost. Then it puts
     this node's files in place, each as a whole, and proves them by their hashes. A try that was cut short is ended by the next one.
+  - V(cleared) is V(saved), and then takes them out of the live tree, so that the installation on the next node finds none.
   - Of two versions of a node's file the one written later wins. The other one is put aside in C(.identity/.removed).
   - A guarded start does V(restored) by itself. Both are done under the node's lock.
 author:
@@ -36,9 +37,9 @@ options:
     required: true
   state:
     description:
-      - Whether to keep this node's files or to put them in place.
+      - Whether to keep this node's files, to put them in place, or to keep them and take them away.
     type: str
-    choices: [saved, restored]
+    choices: [saved, restored, cleared]
     required: true
   node:
     description:
@@ -75,10 +76,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 node:
-  description: Whose files are in place now.
+  description: Whose files are in place now; none after V(cleared).
   returned: success
   type: str
   sample: warp-a
+kept:
+  description: The nodes for which files are kept.
+  returned: success
+  type: list
+  elements: str
+  sample: [warp-a, warp-b]
 changes:
   description: What was done, with V(path) and V(change) (saved, placed, removed).
   returned: success
@@ -102,7 +109,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._warp_sync import (
     config_of,
     node_lock,
 )
-from ansible_collections.hotstandby.ops.plugins.module_utils.identity import Identity, planned
+from ansible_collections.hotstandby.ops.plugins.module_utils.identity import Identity, act, planned
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import (
     NODE,
     check_path,
@@ -117,7 +124,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **{name: COPY_OPTIONS[name] for name in SHARED},
-            "state": {"type": "str", "choices": ["saved", "restored"], "required": True},
+            "state": {"type": "str", "choices": ["saved", "restored", "cleared"], "required": True},
             "node": {"type": "str"},
         },
         supports_check_mode=True,
@@ -139,13 +146,14 @@ def main() -> None:
             if check:
                 told = planned(data_dir, preserve, params["state"], node)
             else:
-                identity = Identity(data_dir, preserve)
-                told = identity.save(node) if params["state"] == "saved" else identity.restore(node)
+                told = act(Identity(data_dir, preserve), params["state"], node)
+            kept = Identity(data_dir, preserve).nodes()
         changes = [{"path": shown(path), "change": change} for path, change in told.changes]
         lines = [f"{item['change']:8} {item['path']}" for item in changes]
         return {
             "changed": told.changed,
             "node": told.owner,
+            "kept": sorted({*kept, *([node] if check else [])}),
             "changes": changes,
             "files": [{"path": shown(item.path), "sha256": item.sha256} for item in told.files],
             "diff": {"prepared": "\n".join([*lines, ""]) if lines else ""},

@@ -43,7 +43,7 @@ def pair(world: World) -> dict[str, Any]:
 
 
 def _product(world: World) -> dict[str, Any]:
-    """What is said of the product: HULFT-HUB on a shared folder, ASTERIA Warp in separate ones."""
+    """What is said of the product: HULFT-HUB on a shared folder, ASTERIA Warp in separate ones or on one too."""
     roots = {name: world.nodes[name].root for name in world.names}
     warp = world.product == "asteria_warp"
     each = {
@@ -56,13 +56,12 @@ def _product(world: World) -> dict[str, Any]:
         {"name": name, "instance_id": world.nodes[name].instance_id, "product": each[name]}
         for name in world.names
     ]
+    folder = {"shared": {"path": str(world.layout.shared), "min_free": "1MiB"}}
     if warp:
-        return {"product": {"layout": "separate", "required_services": ["http"]}, "nodes": nodes}
-    return {
-        "product": {"etc": str(world.layout.etc)},
-        "nodes": nodes,
-        "shared": {"path": str(world.layout.shared), "min_free": "1MiB"},
-    }
+        layout = "shared" if world.shared else "separate"
+        given = {"product": {"layout": layout, "required_services": ["http"]}, "nodes": nodes}
+        return {**given, **folder} if world.shared else given
+    return {"product": {"etc": str(world.layout.etc)}, "nodes": nodes, **folder}
 
 
 def _profile(world: World) -> dict[str, Any]:

@@ -35,9 +35,10 @@ class SandboxNode:
         key: str,
         clone_of: str | None = None,
         product: str = "hulft_hub",
+        shared: bool = False,
     ) -> None:
         self.layout, self.name, self.instance_id, self.key = layout, name, instance_id, key
-        self.clone_of, self.product = clone_of, product
+        self.clone_of, self.product, self.shared = clone_of, product, shared
         self.secret = f"secret-of-{key}"
         self.root = layout.root(name)
         self.url = ""  # of the endpoint
@@ -60,8 +61,8 @@ class SandboxNode:
         """What its agent does wrong on purpose."""
         return self.root / "var" / "sandbox" / "agent.json"
 
-    def lay(self) -> None:
-        """The files of a fresh host: the product installed, the shared folder mounted."""
+    def lay(self, bare: bool = False) -> None:
+        """The files of a fresh host: the product installed (or `bare`), the shared folder mounted."""
         for name in (
             "etc",
             "root",
@@ -74,12 +75,15 @@ class SandboxNode:
         ):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         self.mount(True)
-        self.install()
+        self.install(bare)
 
-    def install(self) -> None:
-        """Install the product under this node's sandbox name."""
-        lay = warp.install if self.product == "asteria_warp" else hub.install
-        lay(self.root, self.name, self.layout.state, self.layout.journal)
+    def install(self, bare: bool = False) -> None:
+        """Install the product under this node's sandbox name; `bare`: only what it needs beside a shared installation."""
+        if self.product == "asteria_warp":
+            trees = self.layout.trees if self.shared else None
+            warp.install(self.root, self.name, self.layout.state, self.layout.journal, trees=trees, bare=bare)
+        else:
+            hub.install(self.root, self.name, self.layout.state, self.layout.journal)
 
     def copy_from(self, other: SandboxNode) -> None:
         """Become an image of another node; paths below its root are ours then, as they would be on a machine."""
@@ -95,7 +99,7 @@ class SandboxNode:
                 ours = ours.replace(other.metadata_url.encode(), self.metadata_url.encode())
             if ours != data:
                 path.write_bytes(ours)
-        self.install()
+        self.install(bare=self.shared)
 
     def mount(self, there: bool) -> None:
         """Write its mount table, with the shared folder or without."""

@@ -31,6 +31,7 @@ class World:
         automated: bool = False,
         fast: bool = False,
         product: str = "hulft_hub",
+        shared: bool = False,
     ) -> None:
         from .automation import Automation
         from .recorder import Recorder
@@ -38,7 +39,7 @@ class World:
         self.layout, self.endpoint, self.fast = layout, endpoint, fast
         self.nodes: dict[str, SandboxNode] = {}
         self.lock = threading.RLock()
-        self.product = product
+        self.product, self.shared = product, shared
         warp = product == "asteria_warp"
         self.name = describe.WARP_PAIR if warp else describe.PAIR
         self.names = describe.WARP_NAMES if warp else describe.NAMES
@@ -59,7 +60,8 @@ class World:
         Journal(str(self.layout.journal))
         for name in self.names:
             node = self._new(name, self.cloud.launch(name))
-            node.lay()
+            # one installation after the other into one shared folder: the first one's files are put aside before the second
+            node.lay(bare=self.shared and name != self.names[0])
         self.allocation = self.cloud.address()
         self.cloud.associate(self.allocation, self.nodes[self.names[0]].instance_id)
         self.pair = describe.pair(self)
@@ -72,7 +74,7 @@ class World:
 
     def _new(self, name: str, instance_id: str, clone_of: str | None = None) -> SandboxNode:
         key = f"AKIASANDBOX{name.upper().replace('-', '')}"
-        node = SandboxNode(self.layout, name, instance_id, key, clone_of, self.product)
+        node = SandboxNode(self.layout, name, instance_id, key, clone_of, self.product, self.shared)
         node.watches = self.fast
         node.url = self.endpoint.url
         self.endpoint.keys[key] = Caller(name, "node", instance_id)
@@ -91,6 +93,11 @@ class World:
                 shutil.copytree(self.layout.root(name), self.layout.snapshot / name, symlinks=True)
             shutil.copytree(self.layout.shared, self.layout.snapshot / "shared", symlinks=True)
             self.baseline_items = self.cloud.items()
+
+    def install(self, name: str) -> dict[str, Any]:
+        """Run the product's installation on a node, as its people would."""
+        self.nodes[name].install()
+        return {}
 
     def start_product(self) -> None:
         """Start the product on the first node through its own guard. Raises SandboxError with what it said."""

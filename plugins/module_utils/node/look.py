@@ -10,7 +10,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..products.base import ProductError, Runner, Status
+from ..products.base import ProductError, Runner, Status, Wary
 from ..record import Record
 from .control import named
 from .guard import FOLDER, Guard, read_record
@@ -61,8 +61,10 @@ def eligibility(guard: Guard) -> dict[str, Any]:
         except TimeoutError:
             free = None
     product = guard.control.product
+    unready = product.unready() if isinstance(product, Wary) else ""
     return {
         "installed": product.installed(),
+        **({"unready": unready} if unready else {}),
         "autostart": product.autostart(),
         "mounted": None if shared is None else shared.mounted,
         "marker": None if shared is None else shared.marker,

@@ -13,7 +13,7 @@ from ..identity import Identity
 from ..mirror import MARKER, Marker, MirrorError
 from ..mirror_tree import read_text, write_text
 from ..products.base import ProductError, Ran
-from ..products.warp import Warp
+from ..products.warp import TOLD, Warp
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,20 @@ class MarkedWarp(Warp):
         except MirrorError as error:
             raise ProductError(str(error)) from None
         return super().start(limit)
+
+    def unready(self) -> str:
+        """See Wary: on a shared folder this node's own files must be kept, or be in place."""
+        why = super().unready()
+        if why or not self.shared:
+            return why
+        try:
+            identity = Identity(self.data_dir)
+            stamp = identity.stamp()
+            if identity.kept(self.node) or (stamp is not None and stamp.node == self.node):
+                return ""
+        except MirrorError as error:
+            return str(error)[:TOLD]
+        return "no files of its own are kept on the shared folder (run playbook warp_build)"
 
     def _mark(self) -> None:
         """From here on the data of this node are made by it: `.hotstandby-data` says so before anything runs."""

@@ -17,11 +17,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
-from ..products.base import Process, ProductError, Ran
+from ..products.base import Process, ProductError, Ran, Silent
 from . import metadata, proc
 from .host import StateError
 
 CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
+FILE = 3.0  # seconds that a file of the product gets to answer; a dead NFS server never does
 LOG_LIMIT = 1 << 20  # bytes, then the log is set aside once
 
 
@@ -227,15 +228,28 @@ class RealHost:
         return sorted(pid for pid in found if pid and proc.started(pid) is not None)
 
     def real_path(self, path: str) -> str:
-        return os.path.realpath(path)
+        try:
+            return str(self.background(lambda: os.path.realpath(path)).get(FILE))
+        except TimeoutError:
+            return path
 
     def is_program(self, path: str) -> bool:
-        return os.path.isfile(path) and os.access(path, os.X_OK)
+        look = self.background(lambda: os.path.isfile(path) and os.access(path, os.X_OK))
+        try:
+            return bool(look.get(FILE))
+        except TimeoutError:
+            return False
 
     def noted(self, path: str) -> Optional[tuple[str, float]]:
-        try:
+        def read() -> tuple[str, float]:
             with open(path, encoding="utf-8", errors="replace") as handle:
                 return handle.read(4096), time.time() - os.fstat(handle.fileno()).st_mtime
+
+        try:
+            found: tuple[str, float] = self.background(read).get(FILE)
+            return found
+        except TimeoutError:
+            raise Silent(f"{path} did not answer within {FILE:.0f} s") from None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

@@ -16,6 +16,10 @@ class ProductError(Exception):
     """A product's command cannot even be run: one line that says what is wrong on this host."""
 
 
+class Silent(ProductError):
+    """A file did not answer in time, as on a network file system whose server is gone."""
+
+
 @dataclass(frozen=True)
 class Process:
     """One live process; `started` is the kernel's start time in ticks, which tells it from a later one of that pid."""
@@ -81,7 +85,7 @@ class Runner(Protocol):
         """Whether an executable file is there."""
 
     def noted(self, path: str) -> Optional[tuple[str, float]]:
-        """A small file's text and how many seconds ago it was written; None when there is none. Raises ProductError."""
+        """A small file's text and how many seconds ago it was written; None when there is none. Raises ProductError, in time."""
 
     def age(self, process: Process) -> Optional[float]:
         """Seconds since that very process began; None when it has ended."""
@@ -96,6 +100,14 @@ class Cutting(Protocol):
 
     def transfers_cut(self, output: str) -> list[str]:
         """What its stop printed of work that it cut, one text each; empty for none."""
+
+
+@runtime_checkable
+class Wary(Protocol):
+    """A product that may be there and still not be fit to take over."""
+
+    def unready(self) -> str:
+        """Why it cannot take over although it is there, on one short line; empty when nothing is known against it."""
 
 
 class Product(Protocol):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
-from .base import Process, ProductError, Ran, Runner, Status
+from .base import Process, ProductError, Ran, Runner, Silent, Status
 
 PID_FILE = "log/flowsvc.pid"  # below data_dir
 START, STOP, CONTROL = "boot/bin/flowsvc", "boot/bin/fsstop", "server/bin/fsctrl"  # below install_dir
@@ -24,6 +24,7 @@ NOT_SENT = (255, -1)
 SLACK = 5.0  # seconds by which a process may seem younger than the pid file it wrote
 FOREGROUND = 3.0  # seconds after which a start command that has not ended is left to be the service itself
 KILLALL = 10.0  # seconds that a forced stop gives the product's own way before SIGKILL
+TOLD = 200  # characters of a reason in an answer
 WORDS = 64  # words of a command line in which an interpreter may name the product's files
 INTERPRETERS = re.compile(r"(?:java|javaw|sh|bash|dash|ash|ksh|perl|env|python[0-9.]*)\Z")
 # the vendor's text is not published: a line with a service's name and, last, a word for its state
@@ -91,7 +92,8 @@ def parse_pid(text: str) -> Optional[int]:
 class Main:
     """What the pid file leads to: `process` when it is believed. `pid` as written, `why` for people.
 
-    `verdict`: believed, gone (no such process, or a stranger's), later (ours, but younger than the file), none (no file).
+    `verdict`: believed, gone (no such process, or a stranger's), later (ours, but younger than the file), none (no file),
+    silent (the file does not answer).
     """
 
     verdict: str
@@ -146,7 +148,10 @@ class Warp:
     def main(self, own: Sequence[Process]) -> Main:
         """The main process, if the pid file's is Warp's (one of `own`) and not younger than the file."""
         path = os.path.join(self.data_dir, PID_FILE)
-        noted = self.runner.noted(path)
+        try:
+            noted = self.runner.noted(path)
+        except Silent as error:
+            return Main("silent", str(error))
         if noted is None:
             return Main("none", f"there is no {path}")
         text, file_age = noted
@@ -184,8 +189,10 @@ class Warp:
             return self._serving(main, limit)
         if main.verdict == "later":
             return Found(Status("unknown", f"the check is broken: {main.why}"))
+        if main.verdict == "silent" and own:
+            return Found(Status("hung", f"{main.why}, and {len(own)} processes of it run"))
         if not own:
-            half = "; a copy of its trees has not ended" if self._half() else ""
+            half = "; a copy of its trees has not ended" if main.verdict != "silent" and self._half() else ""
             return Found(Status("stopped", f"{main.why}; no process of it runs{half}"))
         if main.verdict == "gone":
             return Found(
@@ -271,13 +278,17 @@ class Warp:
 
     # -- installation
 
-    def installed(self) -> bool:
-        """Whether its commands are there, and its trees whole: what a copy has left half done cannot take over."""
+    def unready(self) -> str:
+        """See Wary: a copy that has not ended, or a folder that does not answer."""
         try:
             half = self._half()
-        except ProductError:
-            return False
-        return not half and all(
+        except ProductError as error:
+            return str(error)[:TOLD]
+        return "the copy of its trees has not ended (run playbook sync again, or go back)" if half else ""
+
+    def installed(self) -> bool:
+        """Whether its commands are there, and its trees whole: what a copy has left half done cannot take over."""
+        return not self.unready() and all(
             self.runner.is_program(self._command(name)) for name in (START, STOP, CONTROL)
         )
 

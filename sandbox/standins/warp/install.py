@@ -28,13 +28,26 @@ def licence(server: str, expires: float) -> str:
 
 
 def install(
-    root: Path, node: str, state: Path, journal: Path, python: str = sys.executable
+    root: Path,
+    node: str,
+    state: Path,
+    journal: Path,
+    python: str = sys.executable,
+    trees: Path | None = None,
+    bare: bool = False,
 ) -> tuple[Path, Path]:
     """Install into the node whose files are below `root`; returns (INSTALL_DIR, DATA_DIR). What is in the data stays.
 
-    `journal` and `python` are paths as the node sees them.
+    `journal` and `python` are paths as the node sees them. With `trees` both trees lie in that shared folder; a `bare`
+    node only has it mounted.
     """
     home, data = root / "opt" / "warp", root / DATA
+    if trees is not None:
+        for path, name in ((home, "install"), (data, "data")):
+            (trees / name).mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.is_symlink():
+                path.symlink_to(trees / name)
     library = Path(__file__).resolve().parents[1]
     # beside the tree, not in it: that is copied to the other node
     shutil.copytree(
@@ -43,6 +56,9 @@ def install(
         ignore=shutil.ignore_patterns("__pycache__", "install.py"),
         dirs_exist_ok=True,
     )
+    about(root, node, state, journal)
+    if bare:
+        return home, data
     for name, (module, command) in COMMANDS.items():
         path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,5 +83,4 @@ def install(
         if not path.exists():
             path.write_text(text)
     (data / "log").mkdir(exist_ok=True)
-    about(root, node, state, journal)
     return home, data

@@ -137,6 +137,7 @@ UNCOUNTED = "the service's processes could not be counted"
         (standby(detail={"record": "missing"}),
          "hub-b cannot read the record, and would refuse to start: no reason"),
         (standby(installed=False), "the product is not installed on hub-b"),
+        (standby(installed=False, unready="the copy has not ended"), "hub-b is not ready: the copy has not ended"),
         (standby(autostart=True), "the product starts by itself on hub-b: disable its autostart, or run deploy"),
         (standby(mounted=False), "the shared folder is not mounted: /shared/hub on hub-b"),
         (standby(marker="other"), "the shared folder /shared/hub on hub-b belongs to pair 'other', not to 'hub-prod'"),

@@ -20,6 +20,10 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.identity import (
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import PRESERVE
 
 
+class Crash(BaseException):
+    """The node is gone."""
+
+
 class Folder:
     """A shared DATA_DIR."""
 
@@ -131,16 +135,69 @@ def test_nobody_saves_another_nodes_files(folder: Folder) -> None:
         Identity(str(folder.root)).restore("a")
 
 
+def test_room_is_made_for_the_next_installation_and_nothing_is_lost(tmp_path: Path) -> None:
+    made = Folder(tmp_path / "data dir")
+    made.install("a")
+    done = Identity(str(made.root)).clear("a")
+    assert done.owner is None and made.live() == {} and made.kept("a") == files("a")
+    assert Identity(str(made.root)).stamp() is None and not Identity(str(made.root)).clear("a").changed
+    # nobody's are in place, and nobody's own installation is there: no start, and nothing to save
+    with pytest.raises(IdentityError, match="there is nothing to save"):
+        Identity(str(made.root)).save("b")
+    made.install("b")
+    # whoever says the wrong name is told; the files of a are not b's
+    with pytest.raises(IdentityError, match="nobody has said whose files"):
+        Identity(str(made.root)).restore("a")
+    Identity(str(made.root)).save("b")
+    assert Identity(str(made.root)).nodes() == ["a", "b"] and made.kept("b") == files("b")
+    Identity(str(made.root)).restore("a")
+    assert made.live() == files("a")
+    (made.root / ".hotstandby-identity").unlink()
+    with pytest.raises(
+        IdentityError, match="the live files are a's, as they were kept for it: install on b first"
+    ):
+        Identity(str(made.root)).save("b")
+    # a live licence that is older than the kept one makes room too, and is not lost
+    Identity(str(made.root)).save("a")
+    made.put(".identity/a/system/license/a.key", "licence a 3", when=300)
+    Identity(str(made.root)).clear("a")
+    assert made.kept("a") == files("a", "3") and made.aside() == {"licence a 1"} and made.live() == {}
+
+
+def test_a_crash_while_room_is_made_is_repaired_by_saying_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = os.unlink, [0]
+
+    def dying(*arguments: Any, **words: Any) -> None:
+        if left[0] == 0:
+            raise Crash
+        left[0] -= 1
+        real(*arguments, **words)
+
+    for step in range(20):
+        made = Folder(tmp_path / str(step))
+        made.install("a")
+        left[0] = step
+        with monkeypatch.context() as patch:
+            patch.setattr(module.os, "unlink", dying)
+            try:
+                Identity(str(made.root)).clear("a")
+                break
+            except Crash:
+                pass
+        assert made.kept("a") == files("a")
+        Identity(str(made.root)).clear("a")
+        assert made.live() == {} and made.kept("a") == files("a")
+    assert 3 <= step < 19
+
+
 def test_files_that_are_missing_are_put_back(folder: Folder) -> None:
     (folder.root / "system/conf/server.xconf").unlink()
     done = Identity(str(folder.root)).restore("a")
     assert done.changes == (("system/conf/server.xconf", "placed"),) and folder.live() == files("a")
     with pytest.raises(IdentityError, match="there is nothing to save"):
         Identity(str(folder.root / "home")).save("a")
-
-
-class Crash(BaseException):
-    """The node is gone."""
 
 
 @pytest.mark.parametrize("then", ["a", "b"])

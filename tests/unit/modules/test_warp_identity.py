@@ -42,6 +42,11 @@ def test_save_restore_plan_and_repeat(run_module: RunModule, tmp_path: Path) -> 
         and "the live files are b's" in refused["msg"]
         and refused["code"] == "identity_refused"
     )
+    plan = run_module("warp_identity", check=True, state="cleared", node="b", **given)
+    assert plan["changed"] and plan["kept"] == ["a", "b"] and conf.exists()
+    done = run_module("warp_identity", state="cleared", node="b", **given)
+    assert (done["changes"], done["node"], done["kept"]) == (plan["changes"], None, ["a", "b"])
+    assert not conf.exists() and run_module("warp_identity", state="restored", node="b", **given)["changed"]
     for wrong, said in (
         ({"node": None}, "node: "),
         ({"node": "a/b"}, "node: "),

@@ -62,6 +62,7 @@ def test_half_a_copy_is_neither_marked_nor_started(tmp_path: Path) -> None:
 
 def test_on_a_shared_folder_the_nodes_own_files_are_put_in_place(tmp_path: Path) -> None:
     warp = product(tmp_path, "shared")
+    assert isinstance(warp, MarkedWarp) and "no files of its own are kept" in warp.unready()
     with pytest.raises(ProductError, match="no files are kept for b"):
         warp.start(5)
     assert not (tmp_path / "started").exists()
@@ -70,7 +71,7 @@ def test_on_a_shared_folder_the_nodes_own_files_are_put_in_place(tmp_path: Path)
         (data / ".hotstandby-identity").unlink(missing_ok=True)
         (data / "system/conf/server.xconf").write_text(f"server {node}")
         Identity(str(data)).save(node)
-    assert warp.start(5).rc == 0
+    assert warp.unready() == "" and warp.start(5).rc == 0
     assert (tmp_path / "started").read_text().endswith("server b")
     assert not (data / ".hotstandby-data").exists()
 

@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.hotstandby.ops.plugins.module_utils.products.base import Process, ProductError, Ran
+from ansible_collections.hotstandby.ops.plugins.module_utils.products.base import (
+    Process,
+    ProductError,
+    Ran,
+    Silent,
+)
 from ansible_collections.hotstandby.ops.plugins.module_utils.products.warp import (
     Warp,
     is_ours,
@@ -215,11 +220,27 @@ def test_an_unreadable_pid_file_is_no_answer() -> None:
         warp(Odd(java(40))).status(5)
 
 
+def test_a_folder_that_does_not_answer_is_hung_while_it_runs_and_stopped_when_it_does_not() -> None:
+    class Gone(Machine):
+        def noted(self, path: str) -> tuple[str, float] | None:
+            raise Silent(f"{path} did not answer within 3 s")
+
+    found = warp(Gone(java(40))).status(5)
+    assert found.state == "hung" and "did not answer" in found.message
+    # no process of it is left: whatever the folder holds, it does not run
+    assert warp(Gone()).status(5).state == "stopped"
+    assert not warp(Gone()).installed() and "did not answer" in warp(Gone()).unready()
+    dead = Gone(java(40))
+    warp(dead).stop("force", 5)
+    assert dead.signals == [(40, True)]
+
+
 def test_nothing_is_started_on_half_a_copy() -> None:
     machine = Machine()
     machine.copying = ("{}", 1.0)
     with pytest.raises(ProductError, match="a copy that has not ended"):
         warp(machine).start(5)
     assert machine.ran == [] and not warp(machine).installed()
+    assert "the copy of its trees has not ended" in warp(machine).unready()
     found = warp(machine).status(5)
     assert found.state == "stopped" and "a copy of its trees has not ended" in found.message
