@@ -21,9 +21,11 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[1] / "plugins" / "module_utils"
 PACKAGE = "hotstandby"
-MAIN = f"""from {PACKAGE}.node.client import begin
+MAIN = f"""import sys
 
-begin()
+from {PACKAGE}.node.client import begin
+
+begin(sys.argv[0], sys.argv[1:])
 
 from {PACKAGE}.node.main import entry
 

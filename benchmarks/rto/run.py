@@ -49,7 +49,7 @@ def once(pair: Pair, case: str, agent: float) -> dict[str, Any]:
         )  # fmt: skip
         began = float(moving.stdout.readline()) if moving.stdout else began
     else:
-        pair.ask("fault", target=source, kind=pair.faults[case])
+        began = pair.ask("fault", target=source, kind=pair.faults[case]).get("at", began)
     up = until(lambda: pair.started(target, began)) + PRODUCT - began
     until(lambda: pair.address(target))
     seconds = time.time() - began

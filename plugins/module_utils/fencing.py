@@ -20,6 +20,7 @@ from .lease import Clock
 from .pair import Node, PairSpec
 
 OFF_STATES = ("stopped", "terminated")
+GROWTH = 1.15  # of the wait between two looks: a state is never found much later than a seventh of what it took
 NOT_LISTED = (
     "EC2 does not list this instance"  # an empty list and InvalidInstanceID.NotFound are one and the same
 )
@@ -137,7 +138,7 @@ class Ec2Fence:
             return self._last_hope(late, Fenced("unfinished", explain(error, "EC2")))
         answered = ""  # the state that StopInstances itself named last
         why = "StopInstances was not answered"
-        delay = 0.1
+        delay, hurry = 0.1, True
         while True:
             if answered != "stopped":
                 holding.ready()
@@ -166,8 +167,11 @@ class Ec2Fence:
                     return Fenced("proven", told)
                 if clock.monotonic() >= deadline:
                     return Fenced("unfinished", why)
+                if state.yes and hurry:
+                    hurry = False
+                    break  # asked again at once, but only the first time
                 holding.pause(delay)
-                delay = min(delay * 1.25, 1.0)
+                delay = min(delay * GROWTH, 1.0)
                 if state.yes or answered == "terminated":
                     break  # a read alone may be an old one: StopInstances is asked again and must agree
             if not answered:
@@ -177,7 +181,7 @@ class Ec2Fence:
                 if clock.monotonic() >= deadline:
                     return Fenced("unfinished", why)
                 holding.pause(delay)
-                delay = min(delay * 1.25, 1.0)
+                delay = min(delay * GROWTH, 1.0)
 
     @staticmethod
     def _last_hope(late: Late, otherwise: Fenced) -> Fenced:

@@ -47,6 +47,7 @@ class Host:
         self.secret = f"secret-of-{key}"
         self.container = f"{prefix(layout)}-{name}"
         self.metadata_url = ""
+        self.struck = 0.0  # when the last fault took effect, in seconds since the epoch
 
     @property
     def files(self) -> Path:
@@ -113,7 +114,9 @@ class Host:
     def kill(self, *words: bytes) -> None:
         """Kill -9 whatever runs there with one of these words on its command line."""
         pid = int(inspect(self.container).get("State", {}).get("Pid") or 0)
-        for one in in_namespace(pid) if pid else []:
+        found = in_namespace(pid) if pid else []
+        self.struck = time.time()  # podman's own time is no part of the fault
+        for one in found:
             with suppress(OSError):
                 line = Path(f"/proc/{one}/cmdline").read_bytes()
                 if any(word in line for word in words):
@@ -129,7 +132,9 @@ class Host:
             return
         with suppress(OSError):
             # what is frozen has its signal waiting and dies as it thaws
-            for one in in_namespace(pid):
+            found = in_namespace(pid)
+            self.struck = time.time()
+            for one in found:
                 with suppress(ProcessLookupError):
                     os.kill(one, signal.SIGKILL)
         if about.get("Status") == "paused":

@@ -153,6 +153,7 @@ class Hosts:
         """A fault by name; `clear` mends what a fault did, and starts what was switched off."""
         with self.lock:
             host = self.host(name)
+            host.struck = time.time()
             if kind == "clear":
                 self._clear(host)
             elif kind == "product-kill":
@@ -174,7 +175,7 @@ class Hosts:
                 self.endpoint.agents.set_online(host.instance_id, False)
             else:
                 raise SandboxError(f"fault {kind!r} does not exist (there are {', '.join(FAULTS)}, clear)")
-            return {"target": name, "fault": kind}
+            return {"target": name, "fault": kind, "at": host.struck}
 
     def _clear(self, host: Host) -> None:
         host.clean()

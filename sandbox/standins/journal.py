@@ -18,11 +18,14 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional
 
-Event = dict[str, Any]
+TYPE_CHECKING = False  # the products are programs in C: what loads slowly here would count as theirs
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Optional
+
+    Event = dict[str, Any]
 
 _SIZE = 512  # a run file is one write of fixed size, so that no reader meets half of it
 

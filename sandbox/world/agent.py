@@ -15,6 +15,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -122,13 +123,17 @@ class Agent:
 
     def _wait(self, process: subprocess.Popen[bytes], limit: float) -> bool:
         """Wait for the script; True when its time ran out and its process group was killed."""
+        handle = os.pidfd_open(process.pid)
         try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
+            events = select.poll()  # Popen.wait with a limit only looks, each 50 ms
+            events.register(handle, select.POLLIN)
+            late = not events.poll(limit * 1000)
+        finally:
+            os.close(handle)
+        if late:
             _end(process)
-            process.wait()
-            return True
-        return False
+        process.wait()
+        return late
 
     def environment(self, given: Any) -> dict[str, str]:
         """The barest environment, and where this node's files are."""

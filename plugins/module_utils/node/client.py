@@ -3,15 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lets the daemon of this node answer a command, in a few milliseconds; whatever is odd is left to the command itself.
 
-Imports next to nothing: that is the point. `_socket` is the C module below `socket`.
+Imports next to nothing: that is the point. `_socket` is the C module below `socket`. The launcher runs this file by itself,
+beside the program that it stands for: finding the way into an archive takes longer than everything here.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Optional
+
+TYPE_CHECKING = False  # typing alone takes longer to load than the daemon to answer
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Optional
 
 SERVED = ("look", "status", "start", "stop", "may-start", "ssm")
 NEVER = ("--without-record", "-h", "--help")  # a matter between a person and a terminal
@@ -125,11 +129,18 @@ def warm(argv: Sequence[str], program: str) -> Optional[int]:
     return found[0]
 
 
-def begin() -> None:
-    """What the program does first: ends here if the daemon answered; else goes on with a Python that has its packages."""
-    program = sys.argv[0]
-    code = warm(sys.argv[1:], program)
+def begin(program: str, argv: Sequence[str], here: bool = True) -> None:
+    """What `program` does first: ends here if the daemon answered; else goes on with a Python that has its packages.
+
+    `here` tells that this process is the program and may simply go on where its Python is a whole one.
+    """
+    code = warm(argv, program)
     if code is not None:
         os._exit(code)
-    if os.environ.pop(VARIABLE, None) and sys.flags.no_site:  # the launcher left them out, to be quick
-        os.execv(sys.executable, [sys.executable, program, *sys.argv[1:]])
+    asked = os.environ.pop(VARIABLE, None)
+    if not here or (asked and sys.flags.no_site):  # the launcher left them out, to be quick
+        os.execv(sys.executable, [sys.executable, program, *argv])
+
+
+if __name__ == "__main__":
+    begin(sys.argv[1], sys.argv[2:], here=False)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import signal
 import sys
@@ -65,8 +66,9 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+@functools.cache
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The command line. Made once: a command that the daemon forks finds it there."""
     top = _Parser(prog="hotstandby", description="Asks or orders this node of a pair. Prints one JSON line.")
     top.add_argument("--config", default=configuration.DEFAULT, metavar="FILE")
     top.add_argument("--json", action="store_true", help="taken for granted")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import resource
+import select
 import signal
 import subprocess
 import tempfile
@@ -134,6 +135,25 @@ def _more_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def ended(process: subprocess.Popen[bytes], limit: float) -> Optional[int]:
+    """The exit code of our own child, as soon as it has ended; None when it has not within `limit` seconds."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        handle = -1  # a kernel before 5.3
+    if handle < 0:
+        try:
+            return process.wait(limit)
+        except subprocess.TimeoutExpired:
+            return None
+    try:
+        events = select.poll()  # Popen.wait with a limit only looks, each 50 ms
+        events.register(handle, select.POLLIN)
+        return process.wait() if events.poll(limit * 1000) else None
+    finally:
+        os.close(handle)
+
+
 def _end_group(process: subprocess.Popen[bytes], own: bool) -> None:
     """End a command and what it began, but for what left its group."""
     if not own:
@@ -146,9 +166,7 @@ def _end_group(process: subprocess.Popen[bytes], own: bool) -> None:
         members = [item for item in live() if item.pgid == group] if group == os.getpid() else []
         for pid in {process.pid, *(item.pid for item in members)}:
             end(pid, 0, force)
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
+        if ended(process, GRACE) is None:
             continue
         if not members or force:
             return
@@ -199,10 +217,8 @@ def run(
             why = getattr(error, "strerror", None) or error
             raise ProductError(f"{argv[0]} cannot be run: {why}") from None
         try:
-            rc: Optional[int] = process.wait(max(limit, 0.1))
-        except subprocess.TimeoutExpired:
-            rc = None
-            if group != "left":
+            rc = ended(process, max(limit, 0.1))
+            if rc is None and group != "left":
                 _end_group(process, own)
         except BaseException:
             if group != "left":

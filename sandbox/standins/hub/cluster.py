@@ -9,7 +9,6 @@ import os
 import resource
 import signal
 import time
-from typing import Any
 
 from ..tricks import frozen, stall
 from .setting import (
@@ -25,6 +24,10 @@ from .setting import (
     Setting,
     run,
 )
+
+TYPE_CHECKING = False  # the products are programs in C: what loads slowly here would count as theirs
+if TYPE_CHECKING:
+    from typing import Any
 
 USAGE = "usage: hubcluster -status [-timeout 10..60] | -start [-msg] [-endwait [-mutual]]"
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Optional
 
 from ..journal import Running, start_time
 from .setting import CANCELLED, Setting, run
+
+TYPE_CHECKING = False  # the products are programs in C: what loads slowly here would count as theirs
+if TYPE_CHECKING:
+    from typing import Optional
 
 NORMAL, FORCE, CHILD = signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD
 JITTER = 4.0  # seconds between two harmless troubles of hubmgrd

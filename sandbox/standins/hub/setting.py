@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, Optional
 
 from ..journal import Journal
+
+TYPE_CHECKING = False  # the products are programs in C: what loads slowly here would count as theirs
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Optional
 
 ALIVE = 0
 ENVIRONMENT = 12

@@ -224,7 +224,7 @@ BUSY = client_error("RequestLimitExceeded", "StopInstances", 503)
 def test_the_wait_between_two_looks_grows_to_a_second_and_no_further(stop: Any, state: str) -> None:
     found, _ec2, hold = stopping(stop, state, 30)
     assert found.kind == "unfinished"
-    assert hold.waits[:4] == pytest.approx([0.1, 0.125, 0.15625, 0.1953125], abs=1e-5)
+    assert hold.waits[:4] == pytest.approx([0.1, 0.115, 0.13225, 0.1520875], abs=1e-5)
     assert hold.waits[-3:] == [1.0, 1.0, 1.0] and max(hold.waits) == 1.0
 
 

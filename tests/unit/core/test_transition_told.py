@@ -49,7 +49,7 @@ def test_a_smooth_move(mode: str, confirmed: str) -> None:
     result = world.run(mode=mode)
     assert told(result) == [*begun(mode, confirmed), STOPPED_A, NAMED_B, *B_RUNS]
     assert (result.outcome, result.failed, result.changed, result.next) == ("moved", False, True, "")
-    assert result.message == "hub-b is active with epoch 8, down for 0.4 s"
+    assert result.message == "hub-b is active with epoch 8, down for 0.3 s"
     assert seen.sent == [LOOK, order("stop", "a", 7, 120), order("start", "b", 8, 180), ASK]
     assert seen.writes == [*TAKEN, ("moving", "hub-b", 8, "start", True), ("steady", "hub-b", 8, "", False)]
     assert seen.logs == [0, 3, 5, 0], "what was done so far stands in the record for whoever resumes"
@@ -119,7 +119,7 @@ def test_a_start_that_fails_turns_the_move_round() -> None:
     assert seen.writes == [*TAKEN, ("moving", "hub-b", 8, "start", True), ("moving", None, 8, "stop<", True),
                            ("moving", "hub-a", 9, "start<", True), ("steady", "hub-a", 9, "", False)]  # fmt: skip
     assert seen.logs == [0, 3, 5, 7, 9, 0]
-    assert result.downtime_seconds == pytest.approx(0.74, abs=0.02), "from the first stop to the end"
+    assert result.downtime_seconds == pytest.approx(0.66, abs=0.02), "from the first stop to the end"
 
 
 def test_a_roll_back_that_fails_too_is_broken() -> None:

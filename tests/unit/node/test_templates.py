@@ -38,11 +38,12 @@ def test_the_daemon_is_kept_alive_and_what_it_started_lives_on_without_it() -> N
 
 def test_without_a_socket_the_launcher_starts_as_ever(tmp_path: Path) -> None:
     text = (TEMPLATES / "hotstandby.sh.j2").read_text(encoding="utf-8")
-    socket = tmp_path / "x.sock"
+    socket, client = tmp_path / "x.sock", tmp_path / "client.py"
     for old, new in (
         ("{{ __node_socket | quote }}", str(socket)),
         ("{{ (__node_lib ~ '/hotstandby.pyz') | quote }}", "program"),
         ("{{ (__node_etc ~ '/pair.json') | quote }}", "config"),
+        ("{{ __node_client | quote }}", str(client)),
         ("{{ __node_python | quote }}", "/bin/echo"),
     ):
         assert old in text
@@ -57,7 +58,9 @@ def test_without_a_socket_the_launcher_starts_as_ever(tmp_path: Path) -> None:
     assert run() == "program --config config a b c"
     with socketlib.socket(socketlib.AF_UNIX) as listener:
         listener.bind(str(socket))
-        assert run() == "-I -S program --config config a b c"
+        assert run() == "program --config config a b c", "half an upgrade: the program itself is all that is needed"
+        client.touch()
+        assert run() == f"-I -S {client} program --config config a b c"
 
 
 def test_the_daemon_is_restarted_when_anything_that_it_has_read_changes() -> None:

@@ -45,7 +45,7 @@ class Daemon:
         python, *rest = self.box.argv(*arguments)
         env = {"PATH": "/usr/bin:/bin", "HOME": "/", client.VARIABLE: str(self.socket)}
         ran = subprocess.run(
-            [python, "-I", "-S", *rest],
+            [python, "-I", "-S", client.__file__, *rest],
             env=env,
             capture_output=True,
             text=True,
