@@ -20,7 +20,7 @@ from .lease import Clock
 from .pair import Node, PairSpec
 
 OFF_STATES = ("stopped", "terminated")
-GROWTH = 1.15  # of the wait between two looks: a state is never found much later than a seventh of what it took
+GROWTH = 1.15  # of the wait between two looks: found no later than a seventh of what it took
 NOT_LISTED = (
     "EC2 does not list this instance"  # an empty list and InvalidInstanceID.NotFound are one and the same
 )

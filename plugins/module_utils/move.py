@@ -32,6 +32,7 @@ ORDER = (
 )  # fmt: skip
 MAX_RESUMES = 3
 MAX_TRIES = 3
+SECOND = 1.0  # what a Date header may lie behind, and so the record's times
 OLD_EVENT = "old_event"  # the code of a run that an event about an earlier active began
 
 
@@ -170,7 +171,7 @@ def check_pause(record: Record, request: Request) -> None:
 def check_event(record: Record, request: Request) -> None:
     """An event is about the active of its time. Raises Ended(refused) for one of an earlier active."""
     granted = record.times.get("active_since")
-    if request.since is not None and isinstance(granted, (int, float)) and request.since < granted:
+    if request.since is not None and isinstance(granted, (int, float)) and request.since < granted + SECOND:
         raise Ended("refused", "it is about an earlier active", command("status"), code=OLD_EVENT)
 
 

@@ -58,7 +58,9 @@ def test_without_a_socket_the_launcher_starts_as_ever(tmp_path: Path) -> None:
     assert run() == "program --config config a b c"
     with socketlib.socket(socketlib.AF_UNIX) as listener:
         listener.bind(str(socket))
-        assert run() == "program --config config a b c", "half an upgrade: the program itself is all that is needed"
+        assert run() == "program --config config a b c", (
+            "half an upgrade: the program itself is all that is needed"
+        )
         client.touch()
         assert run() == f"-I -S {client} program --config config a b c"
 
