@@ -171,7 +171,9 @@ def check_pause(record: Record, request: Request) -> None:
 def check_event(record: Record, request: Request) -> None:
     """An event is about the active of its time. Raises Ended(refused) for one of an earlier active."""
     granted = record.times.get("active_since")
-    if request.since is not None and isinstance(granted, (int, float)) and request.since < granted + SECOND:
+    if request.since is None or not isinstance(granted, (int, float)):
+        return
+    if request.since < granted + (SECOND if record.times.get("moved") else 0.0):
         raise Ended("refused", "it is about an earlier active", command("status"), code=OLD_EVENT)
 
 
