@@ -48,7 +48,7 @@ SCENARIOS = {
     ),
     # the first holder dies with its stop sent, or with its start sent
     "resume-at-stop": _plan(SWITCH, Step(AT + 3, "failover", "hub-b"), hits=(Hit("keiko1", 12, "crash-after"),)),
-    "resume-at-start": _plan(SWITCH, Step(AT + 3, "failover", "hub-b"), hits=(Hit("keiko1", 24, "crash-after"),)),
+    "resume-at-start": _plan(SWITCH, Step(AT + 3, "failover", "hub-b"), hits=(Hit("keiko1", 28, "crash-after"),)),
 }  # fmt: skip
 LATER = AT + 0.1  # the second actor is there first, and stands still until the first has come to its call
 MOVE = replace(SWITCH, at=LATER)
