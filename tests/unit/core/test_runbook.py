@@ -55,8 +55,9 @@ def codes() -> set[str]:
                 "code"
             ]:
                 found.update(text_of(node.value))
-    for path in (ROOT / "playbooks").rglob("*.yml"):
-        found.update(re.findall(r"runbook\.md#(\w+)", path.read_text(encoding="utf-8")))
+    for folder in ("playbooks", "roles"):
+        for path in (ROOT / folder).rglob("*.yml"):
+            found.update(re.findall(r"runbook\.md#(\w+)", path.read_text(encoding="utf-8")))
     return found
 
 

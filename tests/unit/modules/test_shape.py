@@ -16,7 +16,7 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 # without a default: either needed, or nothing when it is not given
-UNSET = {"hotstandby_pair"}
+UNSET = {"hotstandby_pair", "warp_rollout_install_dir", "warp_rollout_data_dir"}
 
 
 def load(path: Path) -> Any:
