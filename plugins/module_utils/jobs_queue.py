@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ class Rules:
     """How a queue is worked; seconds throughout. `visibility` is extended at each third of it; `limit` is the most that a
     command may take; `finish` is left to a command to end by itself once the consumer is to end; `names` are pairs of an
     attribute and the variable that it becomes. `idle_exit` and `max` end the consumer; `patience` is how long the queue
-    may be out of reach."""
+    may be out of reach; `prefetch` is how many short jobs' messages are fetched at once."""
 
     visibility: float = 60.0
     limit: Optional[float] = None
@@ -50,6 +51,7 @@ class Rules:
     patience: float = 600.0
     idle_exit: Optional[float] = None
     max: Optional[int] = None
+    prefetch: int = 10
     names: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -76,9 +78,39 @@ def check_rules(rules: Rules) -> Rules:
     ):
         if not low <= value <= high:
             raise JobError(f"{name}: {value:g} is outside {low} to {high:g} seconds")
+    if not 1 <= rules.prefetch <= 10:
+        raise JobError(f"prefetch: {rules.prefetch} is outside 1 to 10")
     if rules.max is not None and rules.max < 1:
         raise JobError(f"max: {rules.max} is not at least 1")
     return rules
+
+
+class Pace:
+    """How many messages to fetch at once: as many as half a second of work, and one where any took long.
+
+    Whoever holds messages that wait keeps them from others, and giving one back counts as a delivery of it: so one job of
+    LONG seconds is remembered for a thousand jobs.
+    """
+
+    HOLD = 0.5  # seconds of work that may wait here
+    LONG = 1.0  # seconds after which those that wait behind a job are given back
+    ALONE = 1000
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._each = math.inf  # nothing is known yet
+        self._alone = 0
+
+    def wanted(self) -> int:
+        """From 1 to `most`."""
+        if self._alone:
+            return 1
+        return max(1, min(self.most, int(self.HOLD / max(self._each, 0.001))))
+
+    def took(self, seconds: float) -> None:
+        """So long took a job: the longest counts, and is forgotten slowly."""
+        self._alone = self.ALONE if seconds >= self.LONG else max(0, self._alone - 1)
+        self._each = max(seconds, self._each * 0.8 if self._each < math.inf else 0.0)
 
 
 def parse_names(given: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -70,7 +70,7 @@ _KNOWN |= {
     ),
     "sqs": (
         "CreateQueue DeleteQueue GetQueueUrl ListQueues GetQueueAttributes SetQueueAttributes SendMessage ReceiveMessage "
-        "DeleteMessage ChangeMessageVisibility PurgeQueue ListQueueTags TagQueue UntagQueue"
+        "SendMessageBatch DeleteMessage DeleteMessageBatch ChangeMessageVisibility PurgeQueue ListQueueTags TagQueue UntagQueue"
     ),
     "logs": (
         "CreateLogGroup DescribeLogGroups DeleteLogGroup PutRetentionPolicy DeleteRetentionPolicy ListTagsForResource "

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`consume`: works the messages of a queue, one at a time; a message is deleted only after its command exited with 0."""
+"""`consume`: works the messages of a queue, one after the other; a message is deleted only after its command exited with 0."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from . import metadata
 from .around import RealAround
 from .config import ConfigError
 from .job_run import command_of, config_of, node_name, open_store, region_of
-from .keeper import KeptCommand
+from .keeper import Keeping, KeptCommand
 from .outcome import one_line
 from .queue import Queue, QueueError
+from .queue_held import Delivery, Held
 from .queue_work import KILL_AFTER, Work, body_file
 
 SPOT = "/latest/meta-data/spot/instance-action"
 LIFECYCLE = "/latest/meta-data/autoscaling/target-lifecycle-state"
-LATE = 30.0  # seconds for which a delete is tried again
 
 
 @dataclass
@@ -88,7 +88,9 @@ def run(given: argparse.Namespace) -> int:
     except JobStoreError as error:
         return _end(Count(why=f"the store cannot be used: {error}"), TEMPFAIL)
     around = RealAround(_notice if given.notices else None).listen()
-    consumer = Consumer(Queue(place, rules), rules, argv, around, once)
+    consumer = Consumer(
+        Queue(place, rules, given.lease if once else rules.visibility), rules, argv, around, once
+    )
     try:
         code = consumer.work()
     except Exception as error:
@@ -109,6 +111,8 @@ def rules_of(given: argparse.Namespace) -> Rules:
             patience=given.patience,
             idle_exit=given.idle_exit,
             max=given.max,
+            # a group's messages keep their order only one at a time
+            prefetch=1 if given.queue.endswith(".fifo") else given.prefetch,
             names=parse_names(given.env),
         )
     )
@@ -147,23 +151,47 @@ class Consumer:
     ) -> None:
         self._queue, self._rules, self._argv = queue, rules, tuple(argv)
         self._around, self._once = around, once
+        self._held = Held(queue, rules, around, self._say)
+        self._keeping = Keeping()
         self.count = Count()
 
     def work(self) -> int:
         """Until told to end, --max or --idle-exit; the exit code."""
-        rules, around = self._rules, self._around
+        self._keeping.begin()
+        try:
+            return self._loop()
+        finally:
+            self._keeping.end()
+            self._held.give_back()
+            self._held.flush(patient=True)
+            self.count.returned += self._held.returned
+            self.count.undeleted += self._held.undeleted
+
+    def _loop(self) -> int:
+        rules, around, held = self._rules, self._around, self._held
         heard = idle = around.monotonic()
         pause = 1.0
+        begun = 0
         while True:
             if around.stopping():
                 self.count.why = around.why
                 return 0
-            if rules.max is not None and self.count.received >= rules.max:
+            if rules.max is not None and begun >= rules.max:
                 self.count.why = f"{rules.max} messages (--max)"
                 return 0
+            delivery = held.next()
+            if delivery is not None:
+                begun += 1
+                self._one(delivery)
+                held.over()
+                heard = idle = around.monotonic()
+                continue
             left = math.inf if rules.idle_exit is None else idle + rules.idle_exit - around.monotonic()
             try:
-                message = self._queue.receive(min(rules.poll, max(1.0, left) if left > 0 else 0.0))
+                found = held.fetch(
+                    min(rules.poll, max(1.0, left) if left > 0 else 0.0),
+                    None if rules.max is None else rules.max - begun,
+                )
             except QueueError as error:
                 # a host that boots has no network yet: that is no reason to go, and no idle queue either
                 if around.monotonic() - heard > rules.patience:
@@ -175,11 +203,8 @@ class Consumer:
                 idle = around.monotonic()
                 continue
             heard, pause = around.monotonic(), 1.0
-            if message is not None:
-                self.count.received += 1
-                self._one(message)
-                heard = idle = around.monotonic()
-            elif left <= 0:
+            self.count.received += found
+            if not found and left <= 0:
                 self.count.why = f"idle for {rules.idle_exit:g} s"
                 return 0
 
@@ -190,7 +215,8 @@ class Consumer:
         except OSError:
             pass  # nobody reads it; the work goes on
 
-    def _one(self, message: Message) -> None:
+    def _one(self, delivery: Delivery) -> None:
+        message = delivery.message
         if self._around.stopping():
             self.count.returned += 1
             self._hide(message, 0.0, "given back, the consumer ends")
@@ -198,10 +224,11 @@ class Consumer:
         body = body_file(message)
         try:
             env = environment(message, self._rules, self._queue.place.url)
-            command = KeptCommand(self._argv, self._around, env, (body, None, None))
+            command = KeptCommand(self._argv, self._around, env, (body, None, None), keeping=self._keeping)
             work = Work(
                 self._queue,
-                message,
+                delivery,
+                self._held,
                 self._rules,
                 self._around,
                 command,
@@ -256,20 +283,8 @@ class Consumer:
         self._say(message.id, why)
 
     def _delete(self, message: Message, why: str) -> None:
-        until = self._around.monotonic() + min(LATE, self._rules.visibility)
-        while True:
-            try:
-                self._queue.delete(message)
-                break
-            except QueueError as error:
-                if error.gone:
-                    why += ", and the queue is gone"
-                    break
-                if self._around.monotonic() > until:
-                    self.count.undeleted += 1
-                    self._say(message.id, f"{why}, but it cannot be deleted and will be shown again: {error}")
-                    return
-                self._around.sleep(1.0)
-        if why == "done" or why.startswith("done,"):
-            self.count.done += 1
-        self._say(message.id, why)
+        def told(more: str) -> None:
+            self.count.done += why == "done"
+            self._say(message.id, why + more)
+
+        self._held.done(message, told)

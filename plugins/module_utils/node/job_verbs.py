@@ -94,6 +94,13 @@ def _add_consume(add: Callable[..., Any]) -> None:
     verb = add("consume", help=text, description=text)
     verb.add_argument("--queue", required=True, metavar="URL")
     verb.add_argument("--max", type=int, metavar="N", help="end after so many messages")
+    verb.add_argument(
+        "--prefetch",
+        type=int,
+        default=10,
+        metavar="N",
+        help="of short jobs fetch so many messages at once; default 10, 1 for one at a time",
+    )
     verb.add_argument("--idle-exit", type=_positive, metavar="S", help="end when nothing came for so long")
     verb.add_argument(
         "--env",

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DynamoDB and Lambda as a node calls them, without boto3: that alone is 40 MB and most of a command's time.
+"""DynamoDB, Lambda and SQS as a node calls them, without boto3: that alone is 40 MB and most of a command's time.
 
 Made only where the credentials are those of the instance, or of the environment, and nothing asks for botocore's own
 settings (a proxy, a profile, an endpoint of the environment); everywhere else boto3 is used. The time limits and attempts
@@ -31,13 +31,13 @@ LARGEST = 1 << 24  # bytes of an answer
 # any of these means that somebody set botocore up in a way of their own
 SETTINGS = (
     "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_LAMBDA", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_SQS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_ROLE_ARN", "AWS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy",
 )  # fmt: skip
 SUFFIXES = {"cn": "amazonaws.com.cn"}
 COMMERCIAL = ("af", "ap", "ca", "eu", "il", "me", "mx", "sa", "us")
-TARGET = "DynamoDB_20120810."
+JSON_1_0 = {"Content-Type": "application/x-amz-json-1.0"}
 
 
 class NoCredentialsError(Exception):
@@ -103,22 +103,48 @@ class Credentials:
 class LightClient:
     """The few methods that a node calls, with boto3's names, arguments and answers."""
 
-    def __init__(self, service: str, region: str, url: str, credentials: Credentials, lease: float) -> None:
+    def __init__(
+        self,
+        service: str,
+        region: str,
+        url: str,
+        credentials: Credentials,
+        lease: float,
+        silence: float = 0.0,
+    ) -> None:
         self._service, self._region, self._credentials = service, region, credentials
         self._parts = urllib.parse.urlsplit(url)
         given = timing(lease)
         self._connect, self._read = float(given["connect_timeout"]), float(given["read_timeout"])
         self._attempts = int(given["retries"]["total_max_attempts"])
+        if silence:  # a long poll: one attempt, that may say nothing for so long
+            self._read, self._attempts = silence, 1
         self._connection: Optional[http.client.HTTPConnection] = None
         self._pid = os.getpid()
 
     def get_item(self, **arguments: Any) -> dict[str, Any]:
         """DynamoDB GetItem."""
-        return self._dynamodb("GetItem", arguments)
+        return self._json("DynamoDB_20120810.GetItem", arguments)
 
     def put_item(self, **arguments: Any) -> dict[str, Any]:
         """DynamoDB PutItem."""
-        return self._dynamodb("PutItem", arguments)
+        return self._json("DynamoDB_20120810.PutItem", arguments)
+
+    def receive_message(self, **arguments: Any) -> dict[str, Any]:
+        """SQS ReceiveMessage."""
+        return self._json("AmazonSQS.ReceiveMessage", arguments)
+
+    def change_message_visibility(self, **arguments: Any) -> dict[str, Any]:
+        """SQS ChangeMessageVisibility."""
+        return self._json("AmazonSQS.ChangeMessageVisibility", arguments)
+
+    def delete_message(self, **arguments: Any) -> dict[str, Any]:
+        """SQS DeleteMessage."""
+        return self._json("AmazonSQS.DeleteMessage", arguments)
+
+    def delete_message_batch(self, **arguments: Any) -> dict[str, Any]:
+        """SQS DeleteMessageBatch."""
+        return self._json("AmazonSQS.DeleteMessageBatch", arguments)
 
     def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:
         """Lambda Invoke."""
@@ -127,10 +153,11 @@ class LightClient:
         status, found, raw = self._call("Invoke", path, headers, Payload)
         return {"StatusCode": status, "Payload": raw, "ResponseMetadata": found}
 
-    def _dynamodb(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        headers = {"X-Amz-Target": TARGET + operation, "Content-Type": "application/x-amz-json-1.0"}
+    def _json(self, target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        operation = target.rpartition(".")[2]
+        headers = {"X-Amz-Target": target, **JSON_1_0}
         _status, found, raw = self._call(operation, "/", headers, json.dumps(arguments).encode())
-        answer = json.loads(raw)
+        answer = json.loads(raw or b"{}")  # SQS has nothing to say to some calls
         if not isinstance(answer, dict):
             raise ServiceError(operation, 500, "InternalFailure", "the answer makes no sense")
         return {**answer, "ResponseMetadata": found}
@@ -210,9 +237,9 @@ def light_client(service: str, pair: PairSpec, lease: float) -> Optional[LightCl
 
 
 def light_client_of(
-    service: str, region: str, endpoint_url: Optional[str], lease: float
+    service: str, region: str, endpoint_url: Optional[str], lease: float, silence: float = 0.0
 ) -> Optional[LightClient]:
-    """A client of that region; None where boto3 has to make it. Never raises."""
+    """A client of that region (`silence` as in clients.client_config); None where boto3 has to make it. Never raises."""
     area = region.partition("-")[0]
     known = area in SUFFIXES or (
         area in COMMERCIAL and not region.startswith(("us-iso", "us-gov", "eu-isoe"))
@@ -229,4 +256,4 @@ def light_client_of(
         credentials.get()
     except NoCredentialsError:
         return None
-    return LightClient(service, region, url, credentials, lease)
+    return LightClient(service, region, url, credentials, lease, silence)

@@ -11,7 +11,8 @@ from typing import Callable, Optional
 from ..jobs_queue import Message, Rules
 from ..jobs_run import Command, Exit
 from .around import RealAround
-from .queue import Queue, QueueError
+from .queue import QueueError
+from .queue_held import Calls, Delivery, Held
 
 KILL_AFTER = 10.0  # seconds between SIGTERM and SIGKILL
 
@@ -31,16 +32,17 @@ class Work:
 
     def __init__(
         self,
-        queue: Queue,
-        message: Message,
+        queue: Calls,
+        delivery: Delivery,
+        held: Held,
         rules: Rules,
         around: RealAround,
         command: Command,
         say: Callable[[str], None],
     ) -> None:
-        self._queue, self._message, self._rules = queue, message, rules
+        self._queue, self._message, self._held, self._rules = queue, delivery.message, held, rules
         self._around, self._command, self._say = around, command, say
-        self._received = self._extended = self._tried = around.monotonic()
+        self._received, self._extended, self._tried = delivery.received, delivery.extended, delivery.tried
         self._asked_at: Optional[float] = None
         self._began = self._gone = False
         self.too_long = False
@@ -110,12 +112,14 @@ class Work:
 
     def _due(self) -> float:
         third = self._rules.visibility / 3
-        return max(0.0, min(self._tried + third, self._received + self._rules.most) - self.monotonic())
+        own = min(self._tried + third, self._received + self._rules.most) - self.monotonic()
+        return max(0.0, min(own, self._held.due()))
 
     def _keep(self) -> None:
         """Extend at each third of the visibility; what fails is tried again at a twelfth, and the work goes on."""
         now = self.monotonic()
         if self._gone or now - self._tried < self._rules.visibility / 3:
+            self._held.tick()
             return
         # never beyond SQS's own limit, which would refuse the whole call
         left = 43200.0 - (now - self._received) - 1
