@@ -21,7 +21,10 @@ from pathlib import Path
 
 from tree import BIN, ROOT
 
-SCENARIOS = ("pair_store", "hub_node", "node", "pair")
+SCENARIOS = (
+    "pair_store", "hub_node", "node", "requeue_on_boot", "warp_node", "warp_housekeeping", "rundeck_job",
+    "failover_automation", "pair",
+)  # fmt: skip
 NOT_RUN = 77
 
 

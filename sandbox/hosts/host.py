@@ -112,15 +112,20 @@ class Host:
             time.sleep(0.2)
 
     def kill(self, *words: bytes) -> None:
-        """Kill -9 whatever runs there with one of these words on its command line."""
+        """Kill -9 whatever runs there with one of these words on its command line, and what it has begun meanwhile."""
         pid = int(inspect(self.container).get("State", {}).get("Pid") or 0)
         found = in_namespace(pid) if pid else []
         self.struck = time.time()  # podman's own time is no part of the fault
-        for one in found:
-            with suppress(OSError):
-                line = Path(f"/proc/{one}/cmdline").read_bytes()
-                if any(word in line for word in words):
-                    os.kill(one, signal.SIGKILL)
+        end = time.monotonic() + GONE_SECONDS
+        while found and time.monotonic() < end:
+            hit = False
+            for one in found:
+                with suppress(OSError):
+                    line = Path(f"/proc/{one}/cmdline").read_bytes()
+                    if any(word in line for word in words):
+                        os.kill(one, signal.SIGKILL)
+                        hit = True
+            found = in_namespace(pid) if hit else []
 
     def power_off(self) -> None:
         """The plug is pulled: every process dies before any of them runs another instruction."""

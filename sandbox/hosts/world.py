@@ -158,7 +158,7 @@ class Hosts:
                 self._clear(host)
             elif kind == "product-kill":
                 # by the program and from outside, as an out-of-memory killer would
-                host.kill(b"/opt/hub/bin/hub", b"nginx")
+                host.kill(b"/opt/hub/bin/hub", b"nginx: ")
             elif kind == "freeze":
                 host.freeze()
                 self.endpoint.status_checks[host.instance_id] = "impaired"

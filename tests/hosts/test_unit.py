@@ -106,7 +106,8 @@ def test_the_standby_does_not_start_it_by_hand(web: Web) -> None:
 
 def test_it_moves_when_it_dies_and_stays_away_after_a_boot(web: Web) -> None:
     web.rig.fault("hub-a", "product-kill")
-    assert web.unit("hub-a")[0] == "failed"  # nothing restarts it behind the record's back
+    # nothing restarts it behind the record's back
+    web.rig.until(lambda: web.unit("hub-a")[0] == "failed")
     played = web.play("failover", reason="died")
     assert (played.rc, played.outcome) == (0, "moved"), played.text
     assert web.active() == ["hub-b"] and web.served("hub-b") == "written by hub-a"

@@ -170,7 +170,9 @@ class Control:
             idle = not under_way and (tired or doubts >= TRIES) and status.state != "stopped"
             if late or idle:
                 return self._unproven(status, left, under_way, rc, trouble, late)
-            self.host.sleep(min(SETTLE, max(self._left(deadline), PAUSE)) if doubts else PAUSE)
+            # a stop under way ends by itself: it is not asked less often for being neither up nor stopped
+            patient = doubts and not under_way
+            self.host.sleep(min(SETTLE, max(self._left(deadline), PAUSE)) if patient else PAUSE)
 
     def _order(self, mode: str, deadline: float) -> tuple[str, Optional[int], list[str]]:
         """(what went wrong, exit code, transfers that were cut)."""

@@ -11,7 +11,7 @@ from typing import Optional
 
 from .base import Process, ProductError, Ran, Runner, Status
 
-PROPERTIES = ("LoadState", "ActiveState", "SubState", "ControlGroup", "UnitFileState", "Result")
+PROPERTIES = ("LoadState", "ActiveState", "SubState", "ControlGroup", "UnitFileState", "Result", "MainPID")
 QUICK = 10.0  # seconds for a question to systemd
 AUTOSTART = {"enabled": True, "enabled-runtime": True, "disabled": False, "static": False, "masked": False}
 
@@ -27,8 +27,13 @@ def judge_unit(shown: Mapping[str, str], processes: int) -> Status:
     if load != "loaded":
         return Status("unknown", f"the check is broken: the unit is {load or 'not told of'} on this host")
     text = f"systemd says {active} ({sub})"
-    if active in ("active", "reloading", "deactivating"):
+    if active in ("active", "reloading"):
         return Status("running", text)
+    if active == "deactivating":
+        # its main process works off a stop, or it is gone and only what it left is being ended
+        if shown.get("Result", "success") == "success" and shown.get("MainPID", "0") != "0":
+            return Status("running", text)
+        return Status("unknown", f"{text}, {shown.get('Result') or 'no result'}: neither up nor stopped")
     if active == "failed" and processes:
         return Status("unknown", f"{text}, and {processes} of its processes are left")
     if active in ("inactive", "failed"):

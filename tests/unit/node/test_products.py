@@ -131,7 +131,11 @@ def shown(active: str, sub: str = "x", load: str = "loaded", **more: str) -> dic
     [
         (shown("active", "running"), 3, "running"),
         (shown("reloading"), 3, "running"),
-        (shown("deactivating", "stop-sigterm"), 3, "running"),
+        (shown("deactivating", "stop-sigterm", Result="success", MainPID="7"), 3, "running"),
+        # it was killed, or it ended by itself: who only ends what it left does not serve
+        (shown("deactivating", "stop-sigterm", Result="signal", MainPID="0"), 3, "unknown"),
+        (shown("deactivating", "stop-sigterm", Result="watchdog", MainPID="7"), 3, "unknown"),
+        (shown("deactivating", "stop-post", Result="success", MainPID="0"), 1, "unknown"),
         (shown("inactive", "dead"), 0, "stopped"),
         (shown("failed", "failed"), 0, "stopped"),
         (shown("failed", "failed"), 1, "unknown"),
