@@ -111,9 +111,13 @@ class Work:
     # -- the message
 
     def _due(self) -> float:
-        third = self._rules.visibility / 3
-        own = min(self._tried + third, self._received + self._rules.most) - self.monotonic()
-        return max(0.0, min(own, self._held.due()))
+        """Seconds until something has to be done; what is never done again would be due for ever."""
+        now, third = self.monotonic(), self._rules.visibility / 3
+        # whether to stop is asked as often as ever
+        due = [self._held.due(), third if self._gone else self._tried + third - now]
+        if not self.too_long:
+            due.append(self._received + self._rules.most - now)
+        return max(0.0, min(due))
 
     def _keep(self) -> None:
         """Extend at each third of the visibility; what fails is tried again at a twelfth, and the work goes on."""

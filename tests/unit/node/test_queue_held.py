@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.jobs_queue import Message, Pace, Rules
+from ansible_collections.hotstandby.ops.plugins.module_utils.jobs_run import Exit
 from ansible_collections.hotstandby.ops.plugins.module_utils.node.queue import Queue, QueueError
-from ansible_collections.hotstandby.ops.plugins.module_utils.node.queue_held import Held
+from ansible_collections.hotstandby.ops.plugins.module_utils.node.queue_held import Delivery, Held
+from ansible_collections.hotstandby.ops.plugins.module_utils.node.queue_work import Work
 
 
 class Around:
@@ -215,3 +217,54 @@ def test_only_what_sqs_says_was_deleted_is(rig: Rig) -> None:
         and "ReceiptHandleIsInvalid" in found["r1"]
         and "no answer" in found["r2"]
     )
+
+
+class Job:
+    """A command that takes so long, on the clock of `around`; counts how often its end was waited for."""
+
+    def __init__(self, around: Around, seconds: float) -> None:
+        self.around, self.until, self.waits, self.ended = around, seconds, 0, 0
+
+    def start(self, renewed_at: float, lease: float) -> None:
+        pass
+
+    def renewed(self, renewed_at: float) -> None:
+        pass
+
+    def end(self, grace: float) -> None:
+        self.ended += 1
+
+    def wait(self, seconds: float) -> Exit | None:
+        self.waits += 1
+        assert self.waits < 1000, "it waits for nothing, again and again"
+        self.around.now = min(self.until, self.around.now + seconds)
+        return Exit(0, self.around.now) if self.around.now >= self.until else None
+
+
+def job(rig: Rig, seconds: float, **rules: float) -> tuple[Job, Exit, bool]:
+    """One message's command, to its end: (the command, its end, whether it took too long)."""
+    made = Job(rig.around, seconds)
+    given = Rules(visibility=30.0, **rules)
+    work = Work(
+        rig.calls,
+        Delivery(Message("m", "r", "", 1), 0.0, 0.0, 0.0),
+        rig.held,
+        given,
+        rig.around,
+        made,
+        rig.said.append,
+    )  # type: ignore[arg-type]
+    return made, work.run(), work.too_long
+
+
+def test_a_job_whose_queue_has_gone_goes_on_and_waits_as_any_other(rig: Rig) -> None:
+    made, end, _too_long = job(rig, 300.0)
+    assert (end.rc, made.waits) == (0, 30)
+    rig.around.now, rig.calls.fails = 0.0, [QueueError("there is no such queue", gone=True)]
+    made, end, _too_long = job(rig, 300.0)
+    assert (end.rc, made.waits, made.ended) == (0, 30, 0)
+
+
+def test_a_job_that_took_too_long_is_ended_once_and_its_end_waited_for(rig: Rig) -> None:
+    made, end, too_long = job(rig, 100.0, limit=60.0)
+    assert too_long and (end.rc, made.ended) == (0, 1) and made.waits <= 12
