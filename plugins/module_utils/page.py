@@ -19,6 +19,7 @@ from .report import moment
 
 GOOD = ("moved", "ok", "unchanged", "resumed")
 BAD = ("broken", "failed", "refused", "unfinished", "not_confirmed", "unfenced")
+MOST = 10**11  # seconds since 1970 that a moment or a duration can be at most
 FIRST_DOWN, LAST_DOWN = ("stop", "fence"), "verify"  # the steps between which the service is down
 
 STYLE = """
@@ -59,7 +60,9 @@ def esc(value: Any) -> str:
 
 
 def _number(value: Any) -> Optional[float]:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    # neither NaN nor what no clock shows: it would be no number of a page's name
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < MOST
+    return float(value) if known else None
 
 
 def _tag(outcome: Any) -> str:

@@ -136,6 +136,14 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 STEPS = st.lists(st.dictionaries(st.sampled_from(["name", "seconds", "detail"]), NUMBERS | st.text()))
 
 
+@pytest.mark.parametrize(
+    "began", [float("inf"), float("-inf"), float("nan"), 1e300, 10**400, True, "soon", None]
+)
+def test_a_moment_that_no_clock_shows_is_unknown(began: Any) -> None:
+    assert file_name({"id": "m1", "began": began}) == "move-00000000000-m1.html"
+    check(move_page({"id": "m1", "began": began, "downtime_seconds": began}, "p"))
+
+
 @given(st.dictionaries(st.sampled_from(KEYS), st.none() | st.floats() | st.text() | st.booleans() | STEPS))
 def test_whatever_the_history_holds_makes_a_page(move: dict[str, Any]) -> None:
     if not isinstance(move.get("steps"), list):
