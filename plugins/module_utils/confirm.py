@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Optional
 
 from .answer import Answer, NoAnswer, Reply
@@ -15,26 +16,35 @@ from .lease import Holder
 from .move import Ended, Request, Seen, check_restored, in_flight
 from .pair import PairSpec
 from .ports import Ports
-from .record import Heartbeat, Record, StoreError
+from .record import Heartbeat, Move, Record, StoreError
 from .runbook import command
 
 MARGIN = 3.0  # seconds beside a node's own time limit, for SSM and the process to start
 
 
-def look(
-    pair: PairSpec, ports: Ports, holder: Holder, active: str, seen: Optional[Seen] = None
-) -> tuple[dict[str, Reply], Optional[Silence]]:
+@dataclass(frozen=True)
+class Looked:
+    """What both nodes said, what was seen of the active's heartbeat, and whether it could be fenced where that was asked."""
+
+    replies: dict[str, Reply]
+    silence: Optional[Silence]
+    fence: Optional[Evidence]
+
+
+def look(pair: PairSpec, ports: Ports, holder: Holder, move: Move, seen: Optional[Seen] = None) -> Looked:
     """One command to both nodes. A node that is not heard within `timeouts.confirm` gave no answer.
 
-    With profile fast and a heartbeat that stands still, the wait for the active ends after `heartbeat_timeout`; what was
-    seen of it is returned too. Raises CommandError.
+    While they answer, a switchover asks whether its source could be fenced. With profile fast and a heartbeat that stands
+    still, the wait for the active ends after `heartbeat_timeout`. Raises CommandError.
     """
-    confirm = pair.timeouts.confirm
-    command_id = ports.nodes.send("look", [node.name for node in pair.nodes], timeout=confirm, active=active)
-    silence = Silence(pair, ports, active, seen) if pair.profile == "fast" else None
-    wait = confirm + MARGIN
-    names = [node.name for node in pair.nodes]
-    return ports.nodes.collect(command_id, "look", names, wait, holder.keep, silence), silence
+    confirm, names = pair.timeouts.confirm, [node.name for node in pair.nodes]
+    command_id = ports.nodes.send("look", names, timeout=confirm, active=move.source)
+    fence = None
+    if move.kind == "switchover" and pair.fencing.method != "none":
+        fence = ports.fence.can_work(pair.node(move.source))
+    silence = Silence(pair, ports, move.source, seen) if pair.profile == "fast" else None
+    replies = ports.nodes.collect(command_id, "look", names, confirm + MARGIN, holder.keep, silence)
+    return Looked(replies, silence, fence)
 
 
 class Silence:
@@ -130,11 +140,10 @@ def confirm(
     holder: Holder,
     request: Request,
     record: Record,
-    replies: dict[str, Reply],
-    silence: Optional[Silence] = None,
+    looked: Looked,
 ) -> str:
     """Whether the move may go on; returns why. Raises Ended when it may not."""
-    move = in_flight(record)
+    move, replies = in_flight(record), looked.replies
     check_restored(record, replies)
     if move.kind == "recovery":
         return "nobody is named; both nodes will be proven stopped"
@@ -153,7 +162,7 @@ def confirm(
     if move.assumed:
         said = source.state if isinstance(source, Answer) else source.why
         return f"assume_down was given by {request.by or 'the operator'} ({move.source}: {said})"
-    verdict, _known = signals(pair, ports, holder, move.source, replies, silence)
+    verdict, _known = signals(pair, ports, holder, move.source, replies, looked.silence)
     if verdict.kind == "down" and request.automation and isinstance(source, NoAnswer):
         verdict = held_before(ports, record, move.source) or verdict
     if verdict.kind == "down":
@@ -204,10 +213,10 @@ def held_before(ports: Ports, record: Record, active: str) -> Optional[Verdict]:
     )
 
 
-def eligible(pair: PairSpec, ports: Ports, record: Record, replies: dict[str, Reply]) -> str:
+def eligible(pair: PairSpec, record: Record, looked: Looked) -> str:
     """Whether the target can take over; returns what was found. Raises Ended(refused) when it cannot."""
     move = in_flight(record)
-    reply = replies[move.target]
+    reply = looked.replies[move.target]
     if move.kind == "recovery" and isinstance(reply, Answer) and reply.state != "stopped":
         # it is stopped and proven before anything is granted
         reply = dataclasses.replace(reply, state="stopped", detail={**reply.detail, "processes": 0})
@@ -219,13 +228,11 @@ def eligible(pair: PairSpec, ports: Ports, record: Record, replies: dict[str, Re
             command("status"),
             code="target_not_ready",
         )
-    if move.kind == "switchover" and pair.fencing.method != "none":
-        able = ports.fence.can_work(pair.node(move.source))
-        if not able.yes:
-            raise Ended(
-                "refused",
-                f"{move.source} could not be fenced if its stop came to doubt ({able}). Nothing was stopped",
-                command("status"),
-                code="cannot_fence",
-            )
+    if looked.fence is not None and not looked.fence.yes:
+        raise Ended(
+            "refused",
+            f"{move.source} could not be fenced if its stop came to doubt ({looked.fence}). Nothing was stopped",
+            command("status"),
+            code="cannot_fence",
+        )
     return f"{move.target} answers, is stopped and ready"

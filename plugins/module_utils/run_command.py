@@ -211,6 +211,9 @@ class Nodes:
         self._client = client
         self._pair = pair
         self._clock = clock
+        self._sent: dict[
+            str, float
+        ] = {}  # when, by our clock: what was done since then is waited for already
 
     def send(
         self,
@@ -225,7 +228,7 @@ class Nodes:
     ) -> str:
         """Send one command to the nodes of these names; returns its id. Raises CommandError."""
         limit = max(1, round(timeout))
-        return send(
+        command_id = send(
             self._client,
             DOCUMENT,
             document_parameters(
@@ -241,6 +244,8 @@ class Nodes:
             [self._pair.node(name).instance_id for name in names],
             by_targets=True,
         )
+        self._sent[command_id] = self._clock.monotonic()
+        return command_id
 
     def collect(
         self,
@@ -257,10 +262,11 @@ class Nodes:
         """
         replies: dict[str, Reply] = {name: NoAnswer("no answer in time") for name in names}
         began = self._clock.monotonic()
+        gone = began - self._sent.pop(command_id, began)
         attempt = 0
         while True:
-            self._clock.sleep(pace(attempt))
-            attempt += 1
+            self._clock.sleep(max(0.0, pace(attempt) - gone))
+            attempt, gone = attempt + 1, 0.0
             keep()
             waited = self._clock.monotonic() - began
             open_names = self._poll(command_id, action, replies, waited)

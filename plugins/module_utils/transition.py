@@ -214,11 +214,11 @@ class Transition:
         pair, session = self._pair, self._session
         move = session.move
         with session.step("confirm") as note:
-            replies, silence = look(pair, self._ports, session.holder, move.source, self._request.seen)
+            looked = look(pair, self._ports, session.holder, move, self._request.seen)
             stop: Optional[Ended] = None
             try:
                 note.detail = confirm(
-                    pair, self._ports, session.holder, self._request, session.record, replies, silence
+                    pair, self._ports, session.holder, self._request, session.record, looked
                 )
             except Ended as end:
                 stop, note.outcome, note.detail = end, end.outcome, end.message
@@ -227,8 +227,8 @@ class Transition:
                 self._pay(session.record.pending)
             raise stop
         with session.step("eligible") as note:
-            note.detail = eligible(pair, self._ports, session.record, replies)
-        self._proof.heard = isinstance(replies[move.source], Answer)
+            note.detail = eligible(pair, session.record, looked)
+        self._proof.heard = isinstance(looked.replies[move.source], Answer)
         if self._request.check:
             steps = planned(pair, move, not self._proof.heard)
             raise session.plan(steps, f"{move.target} would take over from {move.source}")

@@ -9,6 +9,7 @@ The tests build on each other, in this order. The service has been started on hu
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +40,10 @@ def daemons(rig: HostRig, node: str) -> list[str]:
 def fresh(hosts: HostRig) -> HostRig:
     """Nothing is deployed, and the service runs on hub-a."""
     if hosts.has("hub-a", "/etc/hotstandby/pair.json"):
-        pytest.skip("somebody has deployed on these hosts already")
+        why = "somebody has deployed on these hosts already"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(f"NOT RUN: {why}")
     assert hosts.running() == []
     said = by_hand(hosts, "hub-a", "/opt/hub/bin/hubcluster", "-start")
     assert hosts.running() == ["hub-a"], said
