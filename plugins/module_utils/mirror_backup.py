@@ -115,7 +115,9 @@ def _rsync(run: Run, words: Sequence[str], source: str, target: str, option: str
         raise MirrorError(f"{said}. Say the same again when that is mended", code="sync_failed")
 
 
-def save(folder: str, trees: Mapping[str, str], run: Run, exclude: Sequence[str] = ()) -> Backup:
+def save(
+    folder: str, trees: Mapping[str, str], run: Run, exclude: Sequence[str] = (), reason: str = ""
+) -> Backup:
     """A whole copy of {tree: path}, unchanged files shared with the last one by hard links. Raises MirrorError."""
     whole = [item for item in listed(folder) if item.kind == FULL]
     path = new_backup(folder)
@@ -131,6 +133,7 @@ def save(folder: str, trees: Mapping[str, str], run: Run, exclude: Sequence[str]
     about = {
         "kind": FULL,
         "time": time.time(),
+        "reason": reason,
         "marker": text,
         "trees": {name: {"path": root} for name, root in trees.items()},
     }

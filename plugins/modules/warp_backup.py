@@ -237,7 +237,8 @@ def main() -> None:
                     "removed": [],
                     "msg": f"a backup would be made in {folder}",
                 }
-            made = save(folder, trees, run_rsync, clean_patterns("exclude", params["exclude"]))
+            skip = clean_patterns("exclude", params["exclude"])
+            made = save(folder, trees, run_rsync, skip, params["reason"])
             removed = prune(folder, params["keep"], FULL)
             seconds = round(time.monotonic() - begun, 3)
             text = f"both trees are saved in {made.path}"

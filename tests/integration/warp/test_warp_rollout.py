@@ -67,6 +67,10 @@ class Farm:
                 "warp_rollout_target_id": self.ids[name],
                 "warp_rollout_target_port": self.servers[name].server_port,
             }
+        # with `gone` n2 cannot be reached any more once it has got its copy
+        hosts["n2"]["ansible_remote_tmp"] = (
+            "{{ '/dev/null/x' if gone is defined and hostvars['n2'].warp_rollout_synced is defined else '~/.ansible/tmp' }}"
+        )
         given = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
@@ -189,19 +193,21 @@ def farm() -> Iterator[Farm]:
 def test_one_node_after_the_other_gets_the_version_that_was_saved(farm: Farm) -> None:
     assert farm.serving() == list(farm.names)
     own = {name: (farm.trees[name][1] / OWN[0]).read_text() for name in farm.names}
-    (farm.trees["n1"][1] / "home/app/新しい flow.xml").write_text("<flow/>")
-    (farm.trees["n3"][1] / "home/stale.xml").write_text("to go")
+    (farm.trees["n3"][1] / "home/app/新しい flow.xml").write_text("<flow/>")
+    (farm.trees["n2"][1] / "home/stale.xml").write_text("to go")
     farm.moves()
-    plan = farm.playbook("--check")
+    plan = farm.playbook("--check", source="n3")
     assert plan.rc == 0 and plan.result["changed"] and farm.moves() == [], plan.text
-    assert [farm.events(name) for name in farm.names] == [["start"]] * 3 and farm.files("n1") != farm.files(
-        "n2"
-    )
-    done = farm.playbook(reason="a new flow")
-    assert done.rc == 0 and done.result["source"] == "n1", done.text
+    assert [farm.events(name) for name in farm.names] == [["start"]] * 3
+    assert farm.files("n3") != farm.files("n1")
+    done = farm.playbook(reason="a new flow", source="n3", serial=2)
+    assert done.rc == 0 and done.result["source"] == "n3" and done.result["next"] == "", done.text
     told = {name: (item["changed"], item["deleted"]) for name, item in done.result["nodes"].items()}
-    assert told == {"n1": (False, 0), "n2": (True, 0), "n3": (True, 1)}
-    assert farm.moves() == [(way, name) for name in farm.names for way in ("out", "in")]
+    assert told == {"n1": (True, 0), "n2": (True, 1), "n3": (False, 0)}
+    # first the source, then the two others at once
+    moves = farm.moves()
+    assert moves[:2] == [("out", "n3"), ("in", "n3")] and [way for way, _name in moves[2:4]] == ["out", "out"]
+    assert sorted(moves[2:]) == [("in", "n1"), ("in", "n2"), ("out", "n1"), ("out", "n2")]
     assert [farm.events(name) for name in farm.names] == [["start", "stop", "start"]] * 3
     assert farm.files("n1") == farm.files("n2") == farm.files("n3") and farm.serving() == list(farm.names)
     assert own == {name: (farm.trees[name][1] / OWN[0]).read_text() for name in farm.names}
@@ -210,24 +216,41 @@ def test_one_node_after_the_other_gets_the_version_that_was_saved(farm: Farm) ->
 def test_it_stops_at_the_first_failure_and_is_taken_back(farm: Farm) -> None:
     before = farm.files("n1")
     (farm.trees["n1"][1] / "home/app/bad.xml").write_text("<bad/>")
-    farm.knob("n2", start_fails=True)
+    farm.knob("n1", start_fails=True)
     farm.moves()
     failed = farm.playbook(reason="a bad one")
-    assert failed.rc != 0 and "Next: ansible-playbook hotstandby.ops.warp_rollout -e undo=" in failed.text, (
+    assert failed.rc != 0 and "n1, the source: " in failed.text and "Nothing was rolled out" in failed.text, (
         failed.text
     )
-    # the source is back, the one that failed stays out, the third one was not touched
-    assert farm.moves() == [("out", "n1"), ("in", "n1"), ("out", "n2")] and farm.serving() == ["n1", "n3"]
-    assert farm.events("n3")[-1] == "start" and farm.files("n3") == before and farm.files("n2") != before
-    farm.knob("n2")
-    name = failed.text.split("-e undo=")[1].split()[0].strip("\"'.\\n")[:16]
+    assert (
+        "-e source=n1" in failed.text and farm.moves() == [("out", "n1")] and farm.serving() == ["n2", "n3"]
+    )
+    # the same again starts it (its name may be given, so that one that stopped goes on); the node that is gone in the middle of
+    # its turn stays out, the third one is not touched
+    farm.knob("n1")
+    name, third = "20260102T030405Z", farm.events("n3")
+    failed = farm.playbook(rollout=name, reason="a bad one", gone="yes")
+    assert (
+        failed.rc != 0 and f"Next: ansible-playbook hotstandby.ops.warp_rollout -e undo={name}" in failed.text
+    )
+    assert "n2: it cannot be reached any more" in failed.text and farm.moves() == [
+        ("in", "n1"),
+        ("out", "n2"),
+    ]
+    assert farm.serving() == ["n1", "n3"] and farm.files("n2") != before
+    assert farm.events("n3") == third and farm.files("n3") == before
     events = [farm.events(node) for node in ("n1", "n3")]
     undone = farm.playbook(undo=name)
-    assert undone.rc == 0 and undone.result["undone"], undone.text
+    assert undone.rc == 0 and undone.result["undone"] and undone.result["source"] == "n1", undone.text
     assert [node for node, item in undone.result["nodes"].items() if item["changed"]] == ["n2"]
     assert farm.files("n2") == before and farm.serving() == list(farm.names)
-    # those that it had not reached were left alone
-    assert [farm.events(node) for node in ("n1", "n3")] == events
+    # those that it had not reached were left alone: the source still has the new version, and the way back is told
+    assert [farm.events(node) for node in ("n1", "n3")] == events and farm.files("n1") != before
+    words = undone.result["next"].split("hotstandby.ops.warp_rollout ")[1]
+    assert words == "-e source=n2 --limit n2,n1" and undone.result["next"] in undone.text
+    back = farm.playbook(*words.split())
+    assert back.rc == 0 and farm.files("n1") == before and farm.serving() == list(farm.names), back.text
+    assert farm.events("n3") == events[1]
 
 
 def test_what_cannot_be_rolled_out_is_refused(farm: Farm) -> None:
@@ -238,8 +261,9 @@ def test_what_cannot_be_rolled_out_is_refused(farm: Farm) -> None:
         # nobody is taken out while fewer than that many others serve
         ({"warp_rollout_min_healthy": 3}, "min_healthy: 2 other healthy targets"),
         ({"undo": "yesterday"}, "undo: yesterday is no name of a rollout"),
+        ({"undo": "20010101T000000Z"}, "undo: no backup on n1, n2, n3 is of a rollout 20010101T000000Z"),
     ):
         refused = farm.playbook(**extra)
-        assert refused.rc != 0 and said in refused.text, refused.text
+        assert refused.rc != 0 and said in " ".join(refused.text.split()), refused.text
     assert farm.moves() == [] and farm.serving() == list(farm.names)
     assert events == [farm.events(name) for name in farm.names]

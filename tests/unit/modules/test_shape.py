@@ -41,7 +41,8 @@ def test_a_playbook_connects_to_nobody_it_need_not(playbook: Path) -> None:
         if "ansible.builtin.import_playbook" in play:
             continue
         assert play["hosts"] == "{{ hotstandby_group | default('hotstandby') }}"
-        assert play["gather_facts"] is False and play["any_errors_fatal"] is True
+        # with several nodes at a time each ends its turn; all others stop together
+        assert play["gather_facts"] is False and play["any_errors_fatal"] is ("serial" not in play)
         assert play["strategy"] == "ansible.builtin.linear"
         for task in flat(play["tasks"]):
             if "hotstandby.ops.pair_service" in task:
