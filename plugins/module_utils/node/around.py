@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
 import time
+from dataclasses import dataclass
 from types import FrameType
 from typing import Callable, Optional
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _nothing() -> None:
+    pass
 
 
 def boottime() -> float:
@@ -20,12 +26,28 @@ def boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class RealAround:
-    """`notice` is asked in every wait for a reason to end other than a signal, at most each `every` seconds."""
+@dataclass(frozen=True)
+class Notice:
+    """Why to end, other than a signal, and the seconds until it happens whatever we do."""
 
-    def __init__(self, notice: Optional[Callable[[], str]] = None, every: float = 5.0) -> None:
-        self._notice, self._every = notice, every
+    why: str
+    within: float = math.inf
+
+
+class RealAround:
+    """`notice` is asked in every wait for a reason to end other than a signal, at most each `every` seconds; `grace` is how
+    long an end may take, and `ending` is called again and again until it is over, as often as it is looked for."""
+
+    def __init__(
+        self,
+        notice: Optional[Callable[[], Optional[Notice]]] = None,
+        every: float = 5.0,
+        grace: float = math.inf,
+    ) -> None:
+        self._notice, self._every, self._grace = notice, every, grace
+        self.ending: Callable[[], None] = _nothing
         self._next = 0.0
+        self._until = math.inf
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.why = ""
 
@@ -38,9 +60,10 @@ class RealAround:
     def _on_signal(self, number: int, _frame: Optional[FrameType]) -> None:
         self.stop(signal.Signals(number).name)
 
-    def stop(self, why: str) -> None:
-        """End, for that reason; whoever waits wakes up."""
-        self.why = self.why or why
+    def stop(self, why: str, within: float = math.inf) -> None:
+        """End, for that reason, in so many seconds or the grace; whoever waits wakes up."""
+        if not self.why:
+            self.why, self._until = why, boottime() + min(self._grace, within)
         try:
             os.write(self._write, b"!")
         except BlockingIOError:
@@ -53,9 +76,17 @@ class RealAround:
     def stopping(self) -> bool:
         """Whether somebody asked for an end."""
         if not self.why and self._notice is not None and boottime() >= self._next:
+            found = self._notice()
             self._next = boottime() + self._every
-            self.why = self._notice()
+            if found is not None:
+                self.stop(found.why, found.within)
+        elif self.why:
+            self.ending()
         return bool(self.why)
+
+    def left(self) -> float:
+        """Seconds until everything is to be over; infinite while nobody asked for an end."""
+        return max(0.0, self._until - boottime())
 
     def sleep(self, seconds: float) -> None:
         """Wait; a signal ends it."""

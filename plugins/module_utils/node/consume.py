@@ -28,18 +28,16 @@ from ..jobs_queue import (
     parse_queue,
 )
 from ..jobs_run import Contender, JobStore
-from . import metadata
 from .around import RealAround
 from .config import ConfigError
 from .job_run import command_of, config_of, node_name, open_store, region_of
 from .keeper import Keeping, KeptCommand
+from .metadata import Session, address
+from .notices import Notices
 from .outcome import one_line
 from .queue import Queue, QueueError
 from .queue_held import Delivery, Held
 from .queue_work import KILL_AFTER, Work, body_file
-
-SPOT = "/latest/meta-data/spot/instance-action"
-LIFECYCLE = "/latest/meta-data/autoscaling/target-lifecycle-state"
 
 
 @dataclass
@@ -87,7 +85,7 @@ def run(given: argparse.Namespace) -> int:
         return _end(Count(why=str(error)), FAILED)
     except JobStoreError as error:
         return _end(Count(why=f"the store cannot be used: {error}"), TEMPFAIL)
-    around = RealAround(_notice if given.notices else None).listen()
+    around = RealAround(Notices(Session(address())) if given.notices else None, grace=rules.finish).listen()
     consumer = Consumer(
         Queue(place, rules, given.lease if once else rules.visibility), rules, argv, around, once
     )
@@ -116,14 +114,6 @@ def rules_of(given: argparse.Namespace) -> Rules:
             names=parse_names(given.env),
         )
     )
-
-
-def _notice() -> str:
-    """Why this instance is about to end; empty when it is not."""
-    base = os.environ.get(metadata.VARIABLE) or metadata.DEFAULT
-    if metadata.ask(base, SPOT):
-        return "a spot notice"
-    return "the Auto Scaling group" if metadata.ask(base, LIFECYCLE) == "Terminated" else ""
 
 
 def _end(count: Count, code: int) -> int:

@@ -91,6 +91,12 @@ class _Keeper:
         except OSError:
             pass  # the caller is gone; the group is ended all the same
 
+    def _introduce(self) -> None:
+        """In the child, before it becomes the command: its number is known before it does anything, whoever is killed now."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        self._tell(f"pid {os.getpid()}")
+
     def _begin(self, job: Mapping[str, Any], files: Sequence[int]) -> Optional[subprocess.Popen[Any]]:
         """The command; None when it cannot be run, or it is too late."""
         if self._duty(boottime()):
@@ -103,6 +109,7 @@ class _Keeper:
             process = subprocess.Popen(
                 argv,
                 start_new_session=True,
+                preexec_fn=self._introduce,  # safe: this process has one thread
                 close_fds=False,  # nothing that is open here is inheritable
                 env=None if env is None else {**os.environ, **env},
                 cwd=job["cwd"],
@@ -116,7 +123,6 @@ class _Keeper:
             sys.stderr.flush()
             self._tell(f"exit {code} {boottime()!r} 0")
             return None
-        self._tell(f"pid {process.pid}")
         return process
 
     def _run(self, job: Mapping[str, Any], files: Sequence[int]) -> None:

@@ -250,7 +250,7 @@ def light_client_of(
     found = keys_of_environment(os.environ)
     if found is None and os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return None
-    base = os.environ.get(metadata.VARIABLE) or metadata.DEFAULT
+    base = metadata.address()
     credentials = Credentials((lambda: found) if found else (lambda: keys_of_instance(base)))
     try:
         credentials.get()

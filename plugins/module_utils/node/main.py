@@ -221,7 +221,7 @@ def _make(
     # boto3 gets its credentials from the same place
     if config.metadata_url:
         os.environ.setdefault(metadata.VARIABLE, config.metadata_url)
-    url = os.environ.get(metadata.VARIABLE) or metadata.DEFAULT
+    url = metadata.address()
     machine = host or RealHost(config.root, url, managed=config.node.instance_id.startswith("mi-"))
     table = Table(config.pair, COMMAND)
     return Guard(config, machine, equipped(config, machine), table), table

@@ -20,18 +20,55 @@ MANAGED = re.compile(r"mi-[0-9a-f]{17}")
 LIMIT = 1.0  # seconds for each of the two requests
 
 
-def _ask(base: urllib.parse.SplitResult, method: str, path: str, headers: dict[str, str]) -> Optional[str]:
+def _answer(
+    base: urllib.parse.SplitResult, method: str, path: str, headers: dict[str, str], limit: float = LIMIT
+) -> tuple[int, str]:
+    """(status, text); status 0 when nothing answers in time."""
     kind = http.client.HTTPSConnection if base.scheme == "https" else http.client.HTTPConnection
-    connection = kind(base.hostname or "", base.port, timeout=LIMIT)
+    connection = kind(base.hostname or "", base.port, timeout=limit)
     try:
         connection.request(method, base.path.rstrip("/") + path, headers=headers)
         response = connection.getresponse()
         text = response.read(4096).decode("ascii", "replace").strip()
-        return text if response.status == 200 else None
+        return response.status, text
     except (OSError, http.client.HTTPException, ValueError):
-        return None
+        return 0, ""
     finally:
         connection.close()
+
+
+def _ask(base: urllib.parse.SplitResult, method: str, path: str, headers: dict[str, str]) -> Optional[str]:
+    status, text = _answer(base, method, path, headers)
+    return text if status == 200 else None
+
+
+def address() -> str:
+    """Where the service is."""
+    return os.environ.get(VARIABLE) or DEFAULT
+
+
+class Session:
+    """IMDSv2 asked again and again: one token for many requests, and each request `limit` seconds at most."""
+
+    def __init__(self, url: str, limit: float = 0.5) -> None:
+        self._base, self._limit, self._token = urllib.parse.urlsplit(url), limit, ""
+
+    def get(self, path: str) -> Optional[str]:
+        """What it tells; empty when there is nothing of that name, None when it does not answer."""
+        for _attempt in (1, 2):
+            if not self._token:
+                asked = {"X-aws-ec2-metadata-token-ttl-seconds": "21600"}
+                status, text = _answer(self._base, "PUT", "/latest/api/token", asked, self._limit)
+                if status != 200 or not text:
+                    return None
+                self._token = text
+            named = {"X-aws-ec2-metadata-token": self._token}
+            status, text = _answer(self._base, "GET", path, named, self._limit)
+            if status == 401:
+                self._token = ""  # it has ended, or the service began anew
+                continue
+            return text if status == 200 else "" if status == 404 else None
+        return None
 
 
 def ask(url: str, path: str) -> Optional[str]:

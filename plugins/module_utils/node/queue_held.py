@@ -50,10 +50,13 @@ class Around(Protocol):
     def stopping(self) -> bool:
         """Whether somebody asked for an end."""
 
+    def left(self) -> float:
+        """Seconds until everything is to be over; infinite while nobody asked for an end."""
+
 
 @dataclass
 class Delivery:
-    """A message, when it was received, and since when it is out of everybody's sight for another visibility."""
+    """A message, since when it may have been received, and since when it is out of everybody's sight for another visibility."""
 
     message: Message
     received: float
@@ -86,12 +89,13 @@ class Held:
         """Wait for messages, at most so many; how many came. What is done is deleted first. Raises QueueError."""
         self.flush(patient=True)
         wanted = self.pace.wanted()
+        # when the queue hid them is not known: at the earliest when it was asked, and we may have been frozen since
+        asked = self._around.monotonic()
         found = self._queue.receive(wanted if most is None else min(wanted, most), seconds)
-        now = self._around.monotonic()
         if self.pace.most > 1:
             # who was given back before is not to wait again behind a long one
             found.sort(key=lambda message: -message.receives)
-        self._waiting.extend(Delivery(message, now, now, now) for message in found)
+        self._waiting.extend(Delivery(message, asked, asked, asked) for message in found)
         return len(found)
 
     def next(self) -> Optional[Delivery]:
@@ -164,7 +168,7 @@ class Held:
         self._done.append(_Done(message, self._around.monotonic(), told))
 
     def flush(self, patient: bool) -> None:
-        """Delete what is done. `patient`: until it is, or it is too late to try; else one try."""
+        """Delete what is done. `patient`: until it is, or it is too late to try, or to end; else one try."""
         while self._done:
             batch = self._done[:BATCH]
             try:
@@ -178,13 +182,13 @@ class Held:
                 self._again = now + AGAIN
                 if not patient:
                     return
-                self._around.sleep(AGAIN)
+                self._around.sleep(min(AGAIN, self._around.left()))
 
     def _settled(self, one: _Done, error: Optional[QueueError], now: float) -> bool:
         if error is None or error.gone:
             one.told(", and the queue is gone" if error else "")
             return True
-        if now - one.since <= min(LATE, self._rules.visibility):
+        if now - one.since <= min(LATE, self._rules.visibility) and self._around.left() > 0:
             return False
         self.undeleted += 1
         self._say(one.message.id, f"done, but it cannot be deleted and will be shown again: {error}")

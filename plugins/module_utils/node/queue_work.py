@@ -43,7 +43,6 @@ class Work:
         self._queue, self._message, self._held, self._rules = queue, delivery.message, held, rules
         self._around, self._command, self._say = around, command, say
         self._received, self._extended, self._tried = delivery.received, delivery.extended, delivery.tried
-        self._asked_at: Optional[float] = None
         self._began = self._gone = False
         self.too_long = False
 
@@ -60,12 +59,7 @@ class Work:
 
     def stopping(self) -> bool:
         """Whether the command is to end now: at once while it has not begun, else when its time to finish is over."""
-        if not self._around.stopping():
-            return False
-        now = self.monotonic()
-        if self._asked_at is None:
-            self._asked_at = now
-        return not self._began or now - self._asked_at >= self._rules.finish
+        return self._around.stopping() and (not self._began or self._around.left() <= 0)
 
     # -- the command
 

@@ -100,6 +100,31 @@ def test_a_keeper_that_was_killed_takes_its_command_with_it_and_is_made_anew(
     assert run(keeping, "exit 3").rc == 3
 
 
+def test_a_keeper_that_is_killed_as_soon_as_the_command_began_leaves_none_unwatched(
+    keeping: Keeping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = subprocess.Popen
+
+    def begin_and_die(*words: object, **how: object) -> None:
+        begin(*words, **how)  # type: ignore[call-overload]
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    log = tmp_path / "log"
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "Popen", begin_and_die)  # the keeper is forked with it
+        command = KeptCommand(["sh", "-c", DEAF.format(log=log)], RealAround(), keeping=keeping)
+        command.start(boottime(), math.inf)
+    assert ended(command).rc == 128 + signal.SIGKILL
+    until(lambda: still(log))
+    assert run(keeping, "exit 4").rc == 4
+
+
+def test_a_command_begins_with_the_signals_of_any_other(keeping: Keeping, tmp_path: Path) -> None:
+    run(keeping, f"grep -E 'Sig(Ign|Cgt|Blk)' /proc/self/status >{tmp_path}/signals")
+    told = {line.split()[0]: int(line.split()[1], 16) for line in lines(tmp_path / "signals")}
+    assert not any(told[name] & 1 << number - 1 for name in told for number in (1, 2, 13, 15))
+
+
 def test_no_command_outlives_its_caller(tmp_path: Path) -> None:
     log = tmp_path / "log"
     root = Path(__file__).resolve().parents[3]

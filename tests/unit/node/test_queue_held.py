@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.jobs_queue import Message, Pace, Rules
 from ansible_collections.hotstandby.ops.plugins.module_utils.jobs_run import Exit
@@ -15,7 +17,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.node.queue_work imp
 
 class Around:
     def __init__(self) -> None:
-        self.now, self.stop = 0.0, False
+        self.now, self.stop, self.until = 0.0, False, math.inf
 
     def monotonic(self) -> float:
         return self.now
@@ -25,6 +27,9 @@ class Around:
 
     def stopping(self) -> bool:
         return self.stop
+
+    def left(self) -> float:
+        return max(0.0, self.until - self.now)
 
 
 class Calls:
@@ -37,8 +42,11 @@ class Calls:
         self.deleted: list[list[str]] = []
         self.fails: list[QueueError] = []
         self.failing: set[str] = set()
+        self.slow: list[tuple[Around, float]] = []
 
     def receive(self, most: int, seconds: float) -> list[Message]:
+        for around, takes in self.slow:
+            around.now += takes
         self.asked.append(most)
         found, self.waiting = self.waiting[:most], self.waiting[most:]
         return found
@@ -192,6 +200,26 @@ def test_what_cannot_be_deleted_is_tried_again_and_told(rig: Rig) -> None:
         and rig.said[-1] == "m2: done, but it cannot be deleted and will be shown again: no"
     )
     assert rig.around.now > 30
+
+
+def test_what_cannot_be_deleted_holds_no_end_up_beyond_the_grace(rig: Rig) -> None:
+    rig.held.fetch(1)
+    rig.work(0.0)
+    rig.around.stop, rig.around.until = True, 5.5
+    rig.calls.fails = [QueueError("no network")]
+    rig.held.flush(patient=True)
+    assert (rig.around.now, rig.held.undeleted) == (5.5, 1)
+
+
+def test_a_message_is_as_old_as_the_request_for_it(rig: Rig) -> None:
+    """Frozen between the queue's answer and its reading: it is hidden anew before it is worked, or not worked."""
+    rig.calls.slow = [(rig.around, 25.0)]
+    rig.held.fetch(20)
+    assert rig.held.next() is not None and rig.calls.hidden == [("m0", 30.0)]
+    rig.held.over()
+    rig.held.fetch(20)
+    rig.calls.fails = [QueueError("no network")]
+    assert rig.held.next() is None and rig.held.returned == 10
 
 
 def test_a_queue_that_is_gone_needs_no_delete(rig: Rig) -> None:
