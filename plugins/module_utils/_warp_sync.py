@@ -16,6 +16,7 @@ from typing import Any, Optional
 from ._ansible import ModuleFailure
 from ._hub import ModuleHost
 from ._warp import TREES
+from .freshness import noted, parse_note
 from .mirror import PRESERVE, RUNTIME, Report, shown
 from .mirror_restore import own_files
 from .mirror_run import Job
@@ -126,6 +127,33 @@ def node_lock(params: Mapping[str, Any], config: Optional[Config], verb: str) ->
         yield
     finally:
         state.release(handle)
+
+
+def note_copy(config: Optional[Config], source: Optional[str], begun: float, drift: int) -> None:
+    """Remember on a node of a pair how its copy was found; on any other host do nothing. Errors: ModuleFailure."""
+    if config is None or source is None:
+        return
+    host = ModuleHost()
+    path = State(host, config.root, config.pair.name).sync_path
+    try:
+        host.write(path, noted(parse_note(host.read(path)), source, begun, drift).text())
+    except StateError as error:
+        raise ModuleFailure(
+            f"{error}: how old the copy is cannot be noted", code="state_not_written"
+        ) from None
+
+
+def forget_copy(config: Optional[Config]) -> None:
+    """What is put back is as old as its backup: nobody knows any more how old the copy is. Errors: ModuleFailure."""
+    if config is None:
+        return
+    host = ModuleHost()
+    try:
+        host.remove(State(host, config.root, config.pair.name).sync_path)
+    except StateError as error:
+        raise ModuleFailure(
+            f"{error}: how old the copy is cannot be noted", code="state_not_written"
+        ) from None
 
 
 @contextmanager

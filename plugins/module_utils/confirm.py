@@ -11,6 +11,7 @@ from typing import Optional
 
 from .answer import Answer, NoAnswer, Reply
 from .evidence import UNKNOWN, Ask, Evidence, Signals, Verdict, ineligible, judge
+from .freshness import copied, too_old, words
 from .health import heartbeat_evidence
 from .lease import Holder
 from .move import Ended, Request, Seen, check_restored, in_flight
@@ -235,4 +236,13 @@ def eligible(pair: PairSpec, record: Record, looked: Looked) -> str:
             command("status"),
             code="cannot_fence",
         )
-    return f"{move.target} answers, is stopped and ready"
+    old, age = too_old(pair, move.source, reply), words(move.source, copied(reply))
+    if old and move.kind == "switchover" and pair.sync_too_old == "refuse":
+        raise Ended(
+            "refused",
+            f"{move.target} would go on with old data: {old}. Copy them first. Nothing was stopped",
+            command("sync"),
+            code="standby_stale",
+        )
+    # a failover takes what there is; its history tells what that was
+    return f"{move.target} answers, is stopped and ready" + (f"; {old or age}" if old or age else "")

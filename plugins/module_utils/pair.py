@@ -105,6 +105,7 @@ class PairSpec:
     local_restarts: int
     requeue: Optional[Mapping[str, Any]]
     max_sync_age: Optional[int]
+    sync_too_old: str  # what a switchover does then: refuse or warn
     endpoint_url: Optional[str]
     raw: Mapping[str, Any]
 
@@ -200,10 +201,7 @@ _REDIRECT_KINDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
 
 
 def _product(service: str) -> Check:
-    def check(key: str, value: Any) -> dict[str, Any]:
-        return mapping(key, value, {}, _PRODUCT_KEYS[service])
-
-    return check
+    return lambda key, value: mapping(key, value, {}, _PRODUCT_KEYS[service])
 
 
 def _redirect(key: str, value: Any) -> tuple[dict[str, Any], ...]:
@@ -355,6 +353,7 @@ def parse_pair(raw: object) -> PairSpec:
             "local_restarts": integer(0, 10),
             "requeue": _requeue,
             "max_sync_age": integer(1, 86400 * 365),
+            "sync_too_old": choice("refuse", "warn"),
             "endpoint_url": url,
         },
     )
@@ -394,6 +393,7 @@ def parse_pair(raw: object) -> PairSpec:
         local_restarts=given.get("local_restarts", 0),
         requeue=given.get("requeue"),
         max_sync_age=given.get("max_sync_age"),
+        sync_too_old=given.get("sync_too_old", "refuse"),
         endpoint_url=given.get("endpoint_url"),
         raw=plain(raw),
     )

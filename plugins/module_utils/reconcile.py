@@ -11,11 +11,12 @@ from typing import Any, Optional
 
 from .evidence import UNKNOWN, Evidence
 from .fencing import NOT_LISTED
+from .freshness import span
 from .health import CHECK, STANDBY, UNWATCHED, stale_after
 from .move import Result
 from .notice import Notice, matter
 from .record import Heartbeat, Record
-from .report import View, moment, span
+from .report import View, moment
 from .runbook import command
 
 NEWS = 3600.0  # seconds for which an ended move is news

@@ -76,6 +76,8 @@ class Rejoin:
         if self.check and self.changed:
             return f"{name} would be brought back as the standby"
         data = "" if self.pair.shared else " Bring its data up to date first: this pair has no shared folder."
+        if self.pair.service == "asteria_warp" and not self.pair.shared:
+            data = f" Bring its data up to date first: {command('sync')}."
         return (
             f"{name} is the standby again: the service is stopped there and it can take over.{data} To move the service "
             f"there: {command('failover', mode='switchover', to=name)}"

@@ -14,6 +14,7 @@ from typing import Any, Optional
 from .answer import Answer, NoAnswer, Reply
 from .confirm import MARGIN
 from .evidence import UNKNOWN, Evidence, ineligible, restored
+from .freshness import copied, span, too_old, words
 from .pair import PairSpec
 from .ports import Ports
 from .record import Heartbeat, Record, RecordMissing, StoreError
@@ -106,17 +107,6 @@ def moment(value: Any) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def span(seconds: Optional[float]) -> str:
-    """A duration for people."""
-    if seconds is None:
-        return "unknown"
-    whole = max(0, round(seconds))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if whole >= 2 * size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"
-
-
 def _since(view: View, value: Any) -> str:
     if not isinstance(value, (int, float)):
         return "unknown"
@@ -166,11 +156,13 @@ def node_facts(view: View, name: str) -> dict[str, Any]:
         "detail": "",
         "seen": None,
         "held": None,
+        "sync": None,
         "power": view.power[name].detail if name in view.power else None,
     }
     if isinstance(reply, Answer):
         facts.update(state=reply.state, source="answer", age=0, seen=reply.seen, detail=reply.message)
         facts["held"] = None if reply.held is None else dict(reply.held)
+        facts["sync"] = dict(copied(reply)) or None
         return facts
     facts["detail"] = reply.why
     if beat is not None:
@@ -239,6 +231,9 @@ def _steady_step(view: View, record: Record, active: str, running: list[str]) ->
     why = ineligible(view.pair, other, view.replies[other])
     if why:
         return f"mend the standby, it could not take over: {why}"
+    old = too_old(view.pair, active, view.replies[other])
+    if old:
+        return f"copy the data to the standby, {old}: {command('sync')}"
     if record.paused:
         return f"when the work is done: {command('maintenance', state='resumed')}"
     return "nothing"
@@ -304,7 +299,12 @@ def _node_line(view: View, name: str) -> str:
             text += f"; stopped on purpose by {held.get('by')}: {held.get('reason')} ({_ago(view, held.get('time'))} ago)"
         elif facts["state"] not in ("running", "stopped"):
             text += f"; {facts['detail']}"
-        return text
+        age = (
+            words(view.record.active, facts["sync"] or {})
+            if role == "standby" and view.record and view.record.active
+            else ""
+        )
+        return f"{text}; {age}" if age else text
     text += f"unknown: {facts['detail']}"
     if facts["source"] == "heartbeat":
         text += f"; last heartbeat {span(facts['age'])} ago said {facts['heartbeat_state']}"

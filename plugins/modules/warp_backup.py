@@ -183,6 +183,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._warp_sync import (
     backup_dir,
     check_numbers,
     config_of,
+    forget_copy,
     job_of,
     node_lock,
     result_of,
@@ -224,6 +225,8 @@ def main() -> None:
         with node_lock(params, None if check else config, "backup"):
             if params["state"] == "restored":
                 backup = find(folder, params["backup"])
+                if not check:
+                    forget_copy(config)
                 done = restore(backup, job_of(params, config), lambda: stopped_here(params), check)
                 told = result_of(done.report, time.monotonic() - begun, check)
                 return {**told, "backup": backup.path, "used": list(done.used)}

@@ -71,6 +71,14 @@ options:
         little left to do.
     type: bool
     default: false
+  compare:
+    description:
+      - Only compare, and note how much differs. What was found equal counts as copied at that moment. The product may run on the
+        source. The trees are not changed, so RV(ignore:changed) is false.
+      - On a node of a pair each comparison, and each finished copy, is noted on this node; see C(max_sync_age) of a pair.
+    type: bool
+    default: false
+    version_added: 0.1.0
   force_direction:
     description:
       - Copy although the markers speak against it. Needs O(reason).
@@ -170,6 +178,11 @@ changes:
   type: list
   elements: dict
   sample: [{"tree": "data", "path": "home/app/project.xml", "change": "updated"}]
+drift:
+  description: How many entries differ.
+  returned: when O(compare=true)
+  type: int
+  sample: 0
 preserved:
   description: The node's own files with their SHA-256 after and before. The path is counted from O(data_dir).
   returned: success
@@ -210,6 +223,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._warp_sync import (
     config_of,
     job_of,
     node_lock,
+    note_copy,
     result_of,
     source_of,
     stopped_here,
@@ -230,6 +244,7 @@ def main() -> None:
             "ssh_args": {"type": "list", "elements": "str", "default": []},
             "delete": {"type": "bool", "default": True},
             "live": {"type": "bool", "default": False},
+            "compare": {"type": "bool", "default": False},
             "force_direction": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -237,17 +252,22 @@ def main() -> None:
 
     def work() -> dict[str, Any]:
         params, check = module.params, module.check_mode
-        begun = time.monotonic()
+        compare, live = params["compare"], params["live"] or params["compare"]
+        begun, at = time.monotonic(), time.time()
         check_numbers(params)
         config = config_of(params)
         with source_of(params) as source:
-            mirror = Mirror(job_of(params, config, source), lambda: stopped_here(params))
+            mirror = Mirror(job_of({**params, "live": live}, config, source), lambda: stopped_here(params))
             # a question takes no lock: nobody shall wait for it
-            with node_lock(params, None if check else config, "sync"):
-                report = mirror.run(check)
+            with node_lock(params, None if check or compare else config, "sync"):
+                report = mirror.run(check or compare)
         if report.backup:
             prune(mirror.job.backup_dir, params["keep"], SYNC)
-        return result_of(report, time.monotonic() - begun, check)
+        told = result_of(report, time.monotonic() - begun, check or compare)
+        drift = told["files"] + told["deleted"] if compare else 0
+        if not check and (compare or not live):
+            note_copy(config, mirror.job.source_node, at, drift)
+        return {**told, "changed": False, "drift": drift} if compare else told
 
     finish(module, work)
 

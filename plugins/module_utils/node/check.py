@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Callable, Optional, Protocol
 
 from ..clients import explain
+from ..freshness import age_of, words
 from ..pair import PairSpec
 from ..record import Record, StoreError
 from .guard import Guard, Store, read_record
@@ -117,6 +119,8 @@ def _check(guard: Guard, store: Beats, metrics: Metrics) -> Outcome:
         if trouble:
             notes.append(f"the metric was not put: {trouble}")
             metric = None
+        if name == "StandbyReady":
+            notes += _put_copy(guard, metrics, eligible.get("sync") or {}, str(record.active), dimensions)
     if not isinstance(record, Record):
         notes.append(record.message)
     message = "; ".join([found.message, *notes])
@@ -155,6 +159,24 @@ def _beat(guard: Guard, store: Beats, instance_id: Optional[str], state: str) ->
     except StoreError as error:
         return [f"no heartbeat: {error}"]
     return []
+
+
+def _put_copy(
+    guard: Guard, metrics: Metrics, sync: Mapping[str, Any], active: str, dimensions: dict[str, str]
+) -> list[str]:
+    """How old the standby's copy is, for a pair that limits it; what is not known is not put. Returns notes."""
+    if guard.config.pair.max_sync_age is None or not sync:
+        return []
+    age = age_of(active, sync)
+    given = {"SyncAge": age, "SyncDrift": sync.get("drift") if sync.get("source") == active else None}
+    troubles = [
+        _put(guard, metrics, name, float(value), dimensions)
+        for name, value in given.items()
+        if value is not None
+    ]
+    return [f"a metric was not put: {trouble}" for trouble in troubles if trouble] + (
+        [words(active, sync)] if age is None else []
+    )
 
 
 def _put(guard: Guard, metrics: Metrics, name: str, value: float, dimensions: dict[str, str]) -> str:

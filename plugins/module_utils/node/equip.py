@@ -32,4 +32,6 @@ def equipped(config: Config, host: Host) -> Product:
         pair=config.pair.name,
         shared=config.pair.product_of(config.node.name).get("layout") == "shared",
         seen=lambda: state.recall().seen,
+        note=lambda: host.read(state.sync_path),
+        clock=host.time,
     )

@@ -10,7 +10,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..products.base import ProductError, Runner, Status, Wary
+from ..products.base import Copied, ProductError, Runner, Status, Wary
 from ..record import Record
 from .control import named
 from .guard import FOLDER, Guard, read_record
@@ -62,9 +62,11 @@ def eligibility(guard: Guard) -> dict[str, Any]:
             free = None
     product = guard.control.product
     unready = product.unready() if isinstance(product, Wary) else ""
+    sync = product.copied() if isinstance(product, Copied) else {}
     return {
         "installed": product.installed(),
         **({"unready": unready} if unready else {}),
+        **({"sync": sync} if sync else {}),
         "autostart": product.autostart(),
         "mounted": None if shared is None else shared.mounted,
         "marker": None if shared is None else shared.marker,

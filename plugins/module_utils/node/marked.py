@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Optional
 
+from ..freshness import parse_note, told
 from ..identity import Identity
-from ..mirror import MARKER, Marker, MirrorError
+from ..mirror import MARKER, Marker, MirrorError, parse_marker
 from ..mirror_tree import read_text, write_text
 from ..products.base import ProductError, Ran
 from ..products.warp import TOLD, Warp
+from .host import StateError
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class MarkedWarp(Warp):
     pair: str = ""
     shared: bool = False
     seen: Callable[[], int] = int  # the highest epoch that this node has seen
+    note: Callable[[], Optional[str]] = lambda: None  # text of the note on its copy
+    clock: Callable[[], float] = time.time
 
     def start(self, limit: float) -> Ran:
         """Make the data this node's, then start. Raises ProductError."""
@@ -49,6 +55,21 @@ class MarkedWarp(Warp):
         except MirrorError as error:
             return str(error)[:TOLD]
         return "no files of its own are kept on the shared folder (run playbook warp_build)"
+
+    def copied(self) -> dict[str, Any]:
+        """See Copied. A file that cannot be read is no age."""
+        if self.shared:
+            return {}
+        note, made_by = None, None
+        try:
+            path = os.path.join(self.data_dir, MARKER)
+            found = self.runner.noted(path)
+            marker = None if found is None else parse_marker(found[0], path)
+            made_by = None if marker is None else marker.node
+            note = parse_note(self.note())
+        except (MirrorError, ProductError, StateError):
+            note = None
+        return told(note, made_by, self.clock())
 
     def _mark(self) -> None:
         """From here on the data of this node are made by it: `.hotstandby-data` says so before anything runs."""

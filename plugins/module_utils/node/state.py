@@ -64,6 +64,7 @@ class State:
         self.folder = f"{root}/var/lib/hotstandby/{pair}"
         self.lock_path = f"{self.folder}/lock"
         self.check_path = f"{self.folder}/check"
+        self.sync_path = f"{self.folder}/sync"  # a note on the copy here: see freshness
 
     # -- lock
 

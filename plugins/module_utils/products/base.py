@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional, Protocol, runtime_checkable
+from typing import Any, Optional, Protocol, runtime_checkable
 
 KEPT = 300  # characters of a product's output that an answer carries
 
@@ -108,6 +108,14 @@ class Wary(Protocol):
 
     def unready(self) -> str:
         """Why it cannot take over although it is there, on one short line; empty when nothing is known against it."""
+
+
+@runtime_checkable
+class Copied(Protocol):
+    """A product whose data are copied from node to node."""
+
+    def copied(self) -> dict[str, Any]:
+        """What this node knows of the age of its copy: see freshness.told. Empty where nothing is copied."""
 
 
 class Product(Protocol):

@@ -89,8 +89,9 @@ def test_the_standby_gets_everything_but_who_it_is(pair: Warp) -> None:
         ("warp-a", "start"),
     ]
     assert pair.marker("warp-b") == pair.marker("warp-a") == ("warp-a", 1)
-    again = pair.playbook("sync", "--check")
-    assert again.rc == 0 and again.result["changed"] is False
+    again = pair.playbook("sync", compare="true")
+    assert again.rc == 0 and again.result["drift"] == 0 and again.result["changed"] is False, again.text
+    assert again.result["downtime_seconds"] == 0 and pair.events("stop") == [("warp-a", "stop")]
 
 
 def test_the_service_is_started_again_when_the_copy_fails(pair: Warp) -> None:
@@ -112,12 +113,18 @@ def test_it_moves_to_the_standby_and_back_with_its_data(pair: Warp) -> None:
     node, epoch = pair.marker("warp-b")
     assert node == "warp-b" and epoch > 1 and pair.marker("warp-a") == ("warp-a", 1)
     pair.write("warp-b", "home/app/made-on-b.xml", "<flow/>")
+    # a's data are of before the move: no planned move before they are copied
+    limited = pair.state / "limited.json"
+    limited.write_text(json.dumps({"hotstandby_pair": {**pair.info["pair"], "max_sync_age": 3600}}))
+    stale = pair.playbook("switchback", f"-e@{limited}")
+    assert stale.rc != 0 and stale.outcome == "refused" and "nobody knows how old its data are" in stale.text
+    assert pair.running() == ["warp-b"]
     # the other way now, without being told
-    back = pair.playbook("sync")
+    back = pair.playbook("rejoin", sync="true")
     assert back.rc == 0 and back.result["active"] == "warp-b", back.text
     assert pair.files("warp-a") == pair.files("warp-b") and pair.marker("warp-a") == ("warp-b", epoch)
     own = pair.files("warp-a", own=True)
-    home = pair.playbook("switchback")
+    home = pair.playbook("switchback", f"-e@{limited}")
     assert home.rc == 0 and pair.running() == ["warp-a"], home.text
     assert pair.marker("warp-a") == ("warp-a", epoch + 1) and pair.files("warp-a", own=True) == own
 

@@ -41,6 +41,7 @@ FULL: dict[str, Any] = {
     "lease": 30,
     "requeue": {"bucket": "requests", "pattern": "*request.json"},
     "max_sync_age": 86400,
+    "sync_too_old": "warn",
     "endpoint_url": "http://127.0.0.1:5000",
 }
 LEAST = {key: FULL[key] for key in ("name", "region", "table", "service", "product", "nodes")}
@@ -94,7 +95,7 @@ def test_defaults() -> None:
     assert (pair.stop.mode, pair.stop.then) == ("normal", "wait")
     assert (pair.cooldown, pair.profile, pair.lease, pair.local_restarts) == (600, "minute", 30.0, 0)
     assert (pair.shared, pair.redirect, pair.probe, pair.requeue) == (None, (), None, None)
-    assert (pair.max_sync_age, pair.endpoint_url) == (None, None)
+    assert (pair.max_sync_age, pair.sync_too_old, pair.endpoint_url) == (None, "refuse", None)
 
 
 def test_profile_fast_confirms_in_five_seconds_unless_told() -> None:

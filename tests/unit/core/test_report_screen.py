@@ -113,6 +113,30 @@ def test_moving_with_nobody_at_work_and_with_somebody() -> None:
     assert told.endswith(f"{PLAY}failover -e to=hub-b")
 
 
+def test_the_age_of_a_standbys_copy() -> None:
+    world = World().steady()
+    assert shown(world)["nodes"]["hub-b"]["sync"] is None
+    sync = {"source": "hub-a", "age": 7200, "looked": 60, "drift": 3}
+    world.nodes["hub-b"].eligible["sync"] = sync
+    found = shown(world)
+    assert found["nodes"]["hub-b"]["sync"] == sync and exact(world) == "nothing"
+    line = next(line for line in found["screen"] if "hub-b" in line and "standby" in line)
+    assert "its data were equal to hub-a's 2 h ago" in " ".join(" ".join(found["screen"]).split()), line
+    world.raw = {**world.raw, "max_sync_age": 3600}
+    told = exact(world)
+    assert told.startswith("copy the data to the standby, its data were") and told.endswith(f"{PLAY}sync")
+    # a planned move ends before anything is stopped, a failover does not
+    ended = world.run(mode="switchover")
+    assert (ended.outcome, ended.code) == ("refused", "standby_stale") and world.nodes[
+        "hub-a"
+    ].product == "running"
+    world.nodes["hub-a"].product = "stopped"
+    moved = world.run()
+    assert moved.outcome == "moved"
+    detail = next(step["detail"] for step in moved.steps if step["name"] == "eligible")
+    assert "2 h ago" in detail and "max_sync_age" in detail
+
+
 def test_missing_and_unreadable() -> None:
     assert exact(World()) == f"create the record: {PLAY}deploy"
     world = World().steady()

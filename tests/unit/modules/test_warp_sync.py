@@ -123,19 +123,56 @@ def test_what_is_refused_names_its_option(run_module: RunModule, trees: Trees) -
     assert trees.state("b") == before
 
 
-def test_a_start_and_a_copy_wait_for_each_other(
-    run_module: RunModule, trees: Trees, pair: dict[str, Any], tmp_path: Path
-) -> None:
+@pytest.fixture
+def state(run_module: RunModule, trees: Trees, pair: dict[str, Any], tmp_path: Path) -> Path:
+    """Makes this host node hub-b of a pair; where its guard keeps what it remembers. The configuration is pair.json."""
     root = tmp_path / "root"
     product = {"install_dir": trees.path("b", "install"), "data_dir": trees.path("b", "data")}
     nodes = [{key: node[key] for key in ("name", "instance_id")} for node in pair["nodes"]]
     whole = {**pair, "service": "asteria_warp", "product": product, "nodes": nodes}
     config = run_module("pair_config", pair=whole, node="hub-b", root=str(root))["config"]
-    path = tmp_path / "pair.json"
-    path.write_text(json.dumps(config))
-    lock = root / "var/lib/hotstandby/hub-test/lock"
-    lock.parent.mkdir(parents=True)
-    options = {**source(trees), "config": str(path), "lock_timeout": 0}
+    (tmp_path / "pair.json").write_text(json.dumps(config))
+    found = root / "var/lib/hotstandby/hub-test"
+    found.mkdir(parents=True)
+    return found
+
+
+def test_a_comparison_changes_nothing_and_is_noted(
+    run_module: RunModule, trees: Trees, state: Path, tmp_path: Path
+) -> None:
+    trees.mark("a", "hub-a", 3, "hub-test")
+    options = {**source(trees), "config": str(tmp_path / "pair.json")}
+    before = trees.state("b")
+
+    def note() -> Any:
+        return json.loads((state / "sync").read_text())
+
+    # a question leaves no note, and a copy while the source runs is not the whole of it
+    run_module("warp_sync", check=True, compare=True, **options)
+    assert not (state / "sync").exists()
+    found = run_module("warp_sync", compare=True, **options)
+    assert found["changed"] is False and found["drift"] == found["files"] + found["deleted"] > 10
+    assert trees.state("b") == before and (note()["source"], note()["equal"]) == ("hub-a", None)
+    run_module("warp_sync", live=True, **options)
+    assert note()["equal"] is None
+    run_module("warp_sync", **options)
+    copied = note()
+    assert copied["drift"] == 0 and copied["equal"] == copied["looked"] > found["seconds"]
+    trees.write("a", "data", "home/later", "new")
+    assert run_module("warp_sync", compare=True, **options)["drift"] == 1
+    assert note()["equal"] == copied["equal"] < note()["looked"] and note()["drift"] == 1
+    # what is put back is older than anybody knows
+    run_module("warp_backup", check=True, state="restored", **{**given(trees), "config": options["config"]})
+    assert (state / "sync").exists()
+    run_module("warp_backup", state="restored", **{**given(trees), "config": options["config"]})
+    assert not (state / "sync").exists()
+
+
+def test_a_start_and_a_copy_wait_for_each_other(
+    run_module: RunModule, trees: Trees, state: Path, tmp_path: Path
+) -> None:
+    lock = state / "lock"
+    options = {**source(trees), "config": str(tmp_path / "pair.json"), "lock_timeout": 0}
     with open(lock, "w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         refused = run_module("warp_sync", **options)

@@ -108,6 +108,32 @@ def test_the_standby_says_whether_it_is_ready() -> None:
     assert checked(machine)[1][0][:2] == ("StandbyReady", 0.0)
 
 
+@pytest.mark.parametrize(
+    ("sync", "put"),
+    [
+        ({"source": "hub-b", "age": 90, "drift": 2}, {"SyncAge": 90.0, "SyncDrift": 2.0}),
+        ({"source": "hub-b", "age": None, "drift": 2}, {"SyncDrift": 2.0}),
+        ({"source": "hub-c", "age": 90, "drift": 2}, {}),
+        ({}, {}),
+    ],
+)
+def test_the_standby_says_how_old_its_copy_is_where_that_is_limited(
+    monkeypatch: pytest.MonkeyPatch, sync: dict[str, Any], put: dict[str, float]
+) -> None:
+    real = check.eligibility
+    monkeypatch.setattr(
+        check, "eligibility", lambda guard: {**real(guard), **({"sync": sync} if sync else {})}
+    )
+    outcome, points = checked(other(Machine(max_sync_age=60)))
+    assert points[0][:2] == ("StandbyReady", 1.0)
+    assert {name: value for name, value, _dims in points[1:]} == put
+    assert all(dims == {"Pair": "hub-prod", "Node": "hub-a"} for _name, _value, dims in points)
+    assert ("nobody knows how old" in outcome.detail["message"]) is (bool(sync) and "SyncAge" not in put)
+    # neither the active node nor a pair without a limit says anything of it
+    assert [name for name, _value, _dims in checked(ran(Machine(max_sync_age=60)))[1]] == ["Unhealthy"]
+    assert [name for name, _value, _dims in checked(other(Machine()))[1]] == ["StandbyReady"]
+
+
 def test_a_product_on_the_standby_is_stopped_under_the_lock() -> None:
     machine = other(ran(Machine()), epoch=8)
     outcome, points = checked(machine)

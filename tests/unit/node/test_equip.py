@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hotstandby.ops.plugins.module_utils.freshness import Note
 from ansible_collections.hotstandby.ops.plugins.module_utils.identity import Identity
+from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import Marker
 from ansible_collections.hotstandby.ops.plugins.module_utils.node.config import parse_config
 from ansible_collections.hotstandby.ops.plugins.module_utils.node.equip import equipped
 from ansible_collections.hotstandby.ops.plugins.module_utils.node.marked import MarkedWarp
@@ -74,6 +77,26 @@ def test_on_a_shared_folder_the_nodes_own_files_are_put_in_place(tmp_path: Path)
     assert warp.unready() == "" and warp.start(5).rc == 0
     assert (tmp_path / "started").read_text().endswith("server b")
     assert not (data / ".hotstandby-data").exists()
+
+
+def test_a_standby_tells_how_old_its_copy_is_until_it_makes_data_itself(tmp_path: Path) -> None:
+    warp, note = product(tmp_path), tmp_path / "host/var/lib/hotstandby/p/sync"
+    assert isinstance(warp, MarkedWarp)
+    assert warp.copied() == {"source": None, "age": None, "looked": None, "drift": None}
+    note.parent.mkdir(parents=True)
+    note.write_text(Note("a", 1000.0, 1500.0, 2).text())
+    (tmp_path / "data/.hotstandby-data").write_text(Marker("p", "a", 3).text())
+    warp = dataclasses.replace(warp, clock=lambda: 2000.0)
+    assert warp.copied() == {"source": "a", "age": 1000, "looked": 500, "drift": 2}
+    for path, text in ((note, "half a no"), (tmp_path / "data/.hotstandby-data", "{")):
+        kept = path.read_text()
+        path.write_text(text)
+        assert warp.copied()["age"] is None
+        path.write_text(kept)
+    (note.parent / "seen").write_text("4\n")
+    assert warp.start(5).rc == 0 and warp.copied()["source"] == "b" and warp.copied()["age"] is None
+    shared = product(tmp_path, "shared")
+    assert isinstance(shared, MarkedWarp) and shared.copied() == {}
 
 
 def test_other_products_are_as_they_were(tmp_path: Path) -> None:
