@@ -12,17 +12,19 @@ from typing import Any
 from . import ec2_load
 from .front import Front
 from .functions import Functions
+from .groups import Groups
 from .http import Server
 from .mended import Mended, regions
 from .metadata import Identity, MetadataServer
 from .model import ACCOUNT, Call, Caller, CallLog, Faults, Hypervisor, NoHypervisor
+from .schedules import Schedules
 from .ssm import AgentHub
 from .ticker import Ticker
 
 __all__ = ["ACCOUNT", "Call", "Caller", "Endpoint", "Faults", "Hypervisor", "NoHypervisor"]
 
 # moto's names of what only an automation needs; loaded when first asked for
-AUTOMATION = ("lambda", "events", "sns", "sqs", "logs", "iam", "route53", "elbv2")
+AUTOMATION = ("lambda", "events", "sns", "sqs", "logs", "iam", "route53", "elbv2", "scheduler", "autoscaling")
 
 Control = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -34,7 +36,8 @@ class Endpoint:
     `control` maps a path to what answers POST /_sandbox/<path>. `stop_seconds` is the time in `stopping` after the
     hypervisor's on_stop returned, `table_seconds` the time for which a new table is CREATING. `replicas` maps
     a table to the regions that DescribeTable shows as its replicas.
-    `functions` runs Lambda functions, `ticker` (not started by itself) evaluates alarms and delivers events.
+    `functions` runs Lambda functions, `groups` the instances of Auto Scaling groups, `schedules` EventBridge Scheduler;
+    `ticker` (not started by itself) evaluates alarms and delivers events.
     `aliases` maps the alias of an access point to its bucket; with `conditions` off S3 takes no notice of If-None-Match
     and If-Match on writes, as older stores do. `unimplemented` lists what was answered with 501.
     """
@@ -57,6 +60,8 @@ class Endpoint:
         self.log = CallLog()
         self.moto = Mended(self)
         self.functions = Functions(self)
+        self.groups = Groups(self)
+        self.schedules = Schedules(self)
         self.ticker = Ticker(self)
         self._metadata: dict[str, MetadataServer] = {}
         self._server = Server(Front(self), port, host=host)
@@ -105,6 +110,12 @@ class Endpoint:
         server = MetadataServer(Identity(instance_id, access_key, secret, region, f"{region}a"), self.host)
         self._metadata[instance_id] = server
         return server.url
+
+    def set_metadata(self, instance_id: str, path: str, text: str) -> None:
+        """One more thing that an instance is told of itself."""
+        server = self._metadata.get(instance_id)
+        if server is not None:
+            server.told[path] = text
 
     def remove_metadata(self, instance_id: str) -> None:
         """The instance is gone."""

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .http import HttpRequest
-from .rest import lambda_action, route53_action
+from .rest import lambda_action, route53_action, scheduler_action
 
 READS = re.compile(r"(Describe|Get|List|Head)|(Query|Scan)$|(BatchGet|TransactGet|Lookup)")
 NODE_DOCUMENT = "HotStandbyNode"
@@ -33,7 +33,9 @@ _KNOWN: dict[str, str] = {
         "CreateSubnet DescribeSubnets CreateVpc DescribeVpcs DescribeNetworkInterfaces DescribeSecurityGroups "
         "CreateTags DeleteTags DescribeTags DescribeRegions DescribeAvailabilityZones DescribeImages "
         "DescribeVolumes DescribeRouteTables CreateRouteTable CreateRoute ReplaceRoute DescribeInternetGateways "
-        "AssignPrivateIpAddresses UnassignPrivateIpAddresses"
+        "AssignPrivateIpAddresses UnassignPrivateIpAddresses CreateLaunchTemplate CreateLaunchTemplateVersion "
+        "DescribeLaunchTemplates DescribeLaunchTemplateVersions ModifyLaunchTemplate DeleteLaunchTemplate "
+        "DeleteLaunchTemplateVersions"
     ),
     "ssm": (
         "CreateDocument UpdateDocument UpdateDocumentDefaultVersion DeleteDocument DescribeDocument GetDocument "
@@ -51,7 +53,7 @@ _KNOWN: dict[str, str] = {
         "ListBuckets CreateBucket HeadBucket DeleteBucket ListObjects ListObjectsV2 GetObject HeadObject PutObject "
         "CopyObject DeleteObject DeleteObjects GetBucketLocation PutBucketVersioning GetBucketVersioning "
         "ListObjectVersions GetObjectTagging PutObjectTagging CreateMultipartUpload UploadPart UploadPartCopy "
-        "CompleteMultipartUpload AbortMultipartUpload ListMultipartUploads ListParts"
+        "CompleteMultipartUpload AbortMultipartUpload ListMultipartUploads ListParts GetBucketOwnershipControls"
     ),
 }
 _KNOWN |= {
@@ -74,7 +76,8 @@ _KNOWN |= {
     ),
     "logs": (
         "CreateLogGroup DescribeLogGroups DeleteLogGroup PutRetentionPolicy DeleteRetentionPolicy ListTagsForResource "
-        "ListTagsLogGroup TagResource UntagResource"
+        "ListTagsLogGroup TagResource UntagResource CreateLogStream DescribeLogStreams PutLogEvents GetLogEvents "
+        "FilterLogEvents"
     ),
     "route53": (
         "CreateHostedZone ListHostedZones GetHostedZone DeleteHostedZone ListResourceRecordSets ChangeResourceRecordSets"
@@ -85,7 +88,15 @@ _KNOWN |= {
     "iam": (
         "ListAccountAliases CreateRole GetRole DeleteRole UpdateRole UpdateRoleDescription UpdateAssumeRolePolicy ListRoles ListRolePolicies "
         "GetRolePolicy PutRolePolicy DeleteRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRoleTags "
-        "TagRole UntagRole PutRolePermissionsBoundary DeleteRolePermissionsBoundary"
+        "TagRole UntagRole PutRolePermissionsBoundary DeleteRolePermissionsBoundary CreateInstanceProfile "
+        "GetInstanceProfile DeleteInstanceProfile AddRoleToInstanceProfile RemoveRoleFromInstanceProfile"
+    ),
+    "scheduler": "ListSchedules GetSchedule CreateSchedule UpdateSchedule DeleteSchedule",
+    "autoscaling": (
+        "CreateAutoScalingGroup UpdateAutoScalingGroup DeleteAutoScalingGroup DescribeAutoScalingGroups "
+        "DescribeAutoScalingInstances SetDesiredCapacity SetInstanceProtection PutLifecycleHook DescribeLifecycleHooks "
+        "DeleteLifecycleHook CompleteLifecycleAction RecordLifecycleActionHeartbeat PutScalingPolicy DescribePolicies "
+        "DeletePolicy ExecutePolicy CreateOrUpdateTags DescribeTags DeleteTags"
     ),
 }
 KNOWN = {service: frozenset(names.split()) for service, names in _KNOWN.items()}
@@ -143,6 +154,9 @@ def resolve(request: HttpRequest) -> Asked:
     if service == "route53":
         action, touched = route53_action(request.method, request.path)
         return Asked(key, region, service, action, "query", touched, _writes(action))
+    if service == "scheduler":
+        action, touched = scheduler_action(request.method, request.path)
+        return Asked(key, region, service, action, "json", touched, _writes(action))
     if service in ("s3", ""):
         action, touched = _s3(request)
         return Asked(key, region, service or "s3", action, "s3", touched, _writes(action))
@@ -213,6 +227,7 @@ _SUBRESOURCES = {
     "location": {"GET": "GetBucketLocation"},
     "versioning": {"GET": "GetBucketVersioning", "PUT": "PutBucketVersioning"},
     "delete": {"POST": "DeleteObjects"},
+    "ownershipControls": {"GET": "GetBucketOwnershipControls"},
     "versions": {"GET": "ListObjectVersions"},
     "uploads": {"GET": "ListMultipartUploads"},
 }

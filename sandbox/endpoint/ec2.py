@@ -191,6 +191,28 @@ def _later(
     threading.Thread(target=run, name=f"{then}-{instance.id}", daemon=True).start()
 
 
+def _bury(backend: Any, instance: Any) -> None:
+    for address in list(backend.addresses):
+        if address.instance is instance:
+            backend.disassociate_address(association_id=address.association_id)
+    instance.moto_terminate()
+
+
+def terminate(backend: Any, instance: Any) -> None:
+    """End one instance, as its group does. Call with the lock of EC2 held."""
+    if instance._state.name in ("shutting-down", "terminated"):
+        return
+    instance._state.to("shutting-down")
+    bury = partial(_bury, backend)
+    _later(instance, "shutting-down", "terminated", partial(_hook, "on_terminate", instance.id), bury)
+
+
+def boot(instance: Any) -> None:
+    """Let a new instance boot, as one of a group does. Call with the lock of EC2 held."""
+    instance._state.to("pending")
+    _later(instance, "pending", "running", partial(_hook, "on_start", instance.id))
+
+
 def _instances(Instance: Any, EC2Backend: Any, machines: Machines) -> None:
     init, reservations = Instance.__init__, EC2Backend.all_reservations
 
@@ -281,14 +303,7 @@ def _actions(EC2Response: Any, EC2Backend: Any, machines: Machines) -> None:
         return EmptyResult()
 
     def terminate_instances(response: Any) -> Any:
-        backend = response.ec2_backend
-
-        def bury(instance: Any) -> None:
-            for address in list(backend.addresses):
-                if address.instance is instance:
-                    backend.disassociate_address(association_id=address.association_id)
-            instance.moto_terminate()
-
+        bury = partial(_bury, response.ec2_backend)
         return changed("TerminatingInstances", machines.terminate(chosen(response), bury))
 
     def describe_instances(response: Any) -> Any:

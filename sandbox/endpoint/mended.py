@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import addresses, cloudwatch, dynamodb, ec2, functions, s3, sqs, ssm_api
+from . import addresses, cloudwatch, dynamodb, ec2, functions, groups, s3, schedules, sqs, ssm_api
 from .actions import Asked
 from .http import HttpRequest, HttpResponse
 from .model import ACCOUNT
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from . import Endpoint
 
 CORE = {"dynamodb": "dynamodb", "ec2": "ec2", "ssm": "ssm", "monitoring": "cloudwatch", "s3": "s3"}
-MODULES = {**CORE, **{name: name for name in ("lambda", "events", "sns", "sqs", "logs", "iam", "route53")}}
+MODULES = {
+    **CORE,
+    **{
+        name: name
+        for name in ("lambda", "events", "sns", "sqs", "logs", "iam", "route53", "scheduler", "autoscaling")
+    },
+}
 MODULES["elasticloadbalancing"] = "elbv2"
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
@@ -58,6 +64,8 @@ class Mended:
                     "lambda": functions.mend,
                     "s3": s3.mend,
                     "elasticloadbalancing": addresses.mend_targets,
+                    "autoscaling": groups.mend,
+                    "scheduler": schedules.mend,
                 }
                 if service in mend:
                     mend[service](self._endpoint)

@@ -33,6 +33,7 @@ class MetadataServer:
 
     def __init__(self, identity: Identity, host: str = "127.0.0.1") -> None:
         self.identity, self.host = identity, host
+        self.told: dict[str, str] = {}  # more paths, and what is there
         self._tokens: dict[str, float] = {}
         self._server = Server(self._answer, name=f"metadata-{identity.instance_id}", host=host)
         self._server.start()
@@ -104,6 +105,7 @@ class MetadataServer:
             f"{meta}/iam/security-credentials/{ROLE}": json.dumps(credentials),
             "/latest/dynamic/instance-identity/document": json.dumps(document),
             meta: "iam/\ninstance-id\nplacement/",
+            **self.told,
         }
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""REST paths of Lambda and Route 53 as the actions that they mean."""
+"""REST paths of Lambda, Route 53 and EventBridge Scheduler as the actions that they mean."""
 
 from __future__ import annotations
 
@@ -46,6 +46,28 @@ _ROUTE53: tuple[tuple[re.Pattern[str], dict[str, str]], ...] = tuple(
         ),
     )
 )
+
+
+_SCHEDULER: tuple[tuple[re.Pattern[str], dict[str, str]], ...] = tuple(
+    (re.compile(path + r"/?"), methods)
+    for path, methods in (
+        (r"/schedules", {"GET": "ListSchedules"}),
+        (
+            r"/schedules/(?P<name>[^/]+)",
+            {
+                "GET": "GetSchedule",
+                "POST": "CreateSchedule",
+                "PUT": "UpdateSchedule",
+                "DELETE": "DeleteSchedule",
+            },
+        ),
+    )
+)
+
+
+def scheduler_action(method: str, path: str) -> tuple[str, str]:
+    """(action, schedule's name) of a request to EventBridge Scheduler."""
+    return _action(_SCHEDULER, method, path)
 
 
 def route53_action(method: str, path: str) -> tuple[str, str]:

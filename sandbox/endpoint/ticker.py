@@ -17,8 +17,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .alarm_model import State, evaluate
-from .cloudwatch import _aware, _dimensions
+from .cloudwatch import _aware
 from .model import ACCOUNT
+from .series import COMPARE, measure_queues, period_of, values_of
 
 if TYPE_CHECKING:
     from . import Endpoint
@@ -41,6 +42,7 @@ class Ticker:
         self._evaluated: dict[tuple[str, str], float] = {}
         self._due: dict[str, float] = {}
         self._states: dict[tuple[str, str], str] = {}
+        self._measured = 0.0
         self.minute = 60.0
         self.late = 0.0
         self.copies = 1
@@ -71,11 +73,25 @@ class Ticker:
 
     def _run(self) -> None:
         while not self._ended.wait(INTERVAL):
-            for work in (self.alarms, self.schedules):
+            for work in (self.queues, self.alarms, self.schedules, self._endpoint.groups.reconcile):
                 try:
                     work(time.time())
                 except Exception:
                     traceback.print_exc(file=sys.stderr)
+
+    # -- queues
+
+    def queues(self, now: float) -> None:
+        """Put what SQS tells of its queues, once a minute."""
+        from .mended import backend, regions
+
+        if now // self.minute == self._measured or "monitoring" in self._endpoint.faults.down:
+            return
+        self._measured = now // self.minute
+        for found in regions("sqs"):
+            if found.queues:
+                with self._endpoint.moto.lock("sqs"), self._endpoint.moto.lock("monitoring"):
+                    measure_queues(found, backend("cloudwatch", found.region_name), now)
 
     # -- alarms
 
@@ -100,14 +116,17 @@ class Ticker:
 
     def _alarm(self, backend: Any, alarm: Any, now: float) -> tuple[str, dict[str, Any]] | None:
         key = (backend.region_name, alarm.name)
-        period = float(alarm.period or 60)
+        period = period_of(alarm)
         ended = now // period * period
         # a new alarm knows nothing until its first whole period has passed
         first = self._evaluated.setdefault(key, ended)
         before = self._states.setdefault(key, alarm.state_value)
         if ended > first:
             self._evaluated[key] = ended
-            self._judge(backend, alarm, ended, period)
+            over = self._judge(backend, alarm, ended, period)
+            if alarm.state_value == "ALARM":
+                # for as long as it lasts, not only when it begins
+                self._scale(backend.region_name, alarm, over)
         if alarm.state_value == before:
             return None
         self._states[key] = alarm.state_value
@@ -121,6 +140,8 @@ class Ticker:
         kinds = {"ALARM": alarm.alarm_actions, "OK": alarm.ok_actions}
         wanted = kinds.get(alarm.state_value, alarm.insufficient_data_actions) or []
         for arn in wanted if alarm.actions_enabled else []:
+            if ":scalingPolicy:" in arn:
+                continue  # see _scale
             topics = [
                 backend.topics[arn]
                 for backend in regions("sns")
@@ -131,43 +152,37 @@ class Ticker:
             for topic in topics:
                 topic.publish(alarm.state_reason, f'{alarm.state_value}: "{alarm.name}" in {region}')
 
-    def _judge(self, backend: Any, alarm: Any, ended: float, period: float) -> None:
+    def _scale(self, region: str, alarm: Any, over: float) -> None:
+        for arn in alarm.alarm_actions if alarm.actions_enabled else []:
+            if ":scalingPolicy:" in arn and not self._endpoint.groups.execute(region, arn, over):
+                self._endpoint.unimplemented.append(f"cloudwatch:action ({arn})")
+
+    def _judge(self, backend: Any, alarm: Any, ended: float, period: float) -> float:
+        """Evaluate; how far the last value is over the threshold."""
         count = int(alarm.evaluation_periods or 1)
         begin = ended - count * period
-        wanted = _dimensions(alarm.dimensions)
-        values: list[float | None] = [None] * count
-        for datum in backend.metric_data:
-            at = _aware(datum.timestamp).timestamp()
-            if (datum.namespace, datum.name) != (
-                alarm.namespace,
-                alarm.metric_name,
-            ) or not begin <= at < ended:
-                continue
-            if _dimensions(datum.dimensions) == wanted:
-                index = int((at - begin) // period)
-                old = values[index]
-                pick = min if alarm.statistic == "Minimum" else max
-                values[index] = datum.value if old is None else pick(old, datum.value)
+        values = values_of(backend, alarm, begin, count, period)
         needed = int(alarm.datapoints_to_alarm or count)
         before: State = alarm.state_value
         threshold = float(alarm.threshold)
-        if alarm.comparison_operator == "LessThanThreshold":
-            judged = [None if value is None else float(value < threshold) for value in values]
-        else:
-            judged = [None if value is None else float(value >= threshold) for value in values]
+        bad = COMPARE[alarm.comparison_operator]
+        judged = [None if value is None else float(bad(value, threshold)) for value in values]
         state = evaluate(judged, 1.0, needed, alarm.treat_missing_data or "missing", before)
         if state != before:
             shown = ", ".join("-" if value is None else f"{value:g}" for value in values)
             alarm.update_state(
                 f"Threshold Crossed: {needed} of the last {count} periods [{shown}]", "{}", state
             )
+        known = [value for value in values if value is not None]
+        return known[-1] - threshold if known else 0.0
 
     # -- schedules and targets
 
     def schedules(self, now: float) -> None:
-        """Invoke what a rate() rule is due for."""
+        """Invoke what a rate() rule or a schedule is due for."""
         from .mended import regions
 
+        self._endpoint.schedules.tick(now, self.minute)
         for backend in regions("events"):
             with self._endpoint.moto.lock("events"):
                 rules = [rule for bus in backend.event_buses.values() for rule in bus.rules.values()]
