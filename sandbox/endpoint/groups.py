@@ -115,7 +115,7 @@ class Groups:
             security_group_ids=list(data.get("SecurityGroupIds") or []),
         )
         instance = made.instances[0]
-        instance.sandbox_user_data = base64.b64decode(data.get("UserData") or "").decode()
+        instance.sandbox_user_data = base64.b64decode(str(data.get("UserData") or "")).decode()
         instance.sandbox_profile = (data.get("IamInstanceProfile") or {}).get("Arn", "")
         instance.sandbox_shutdown = data.get("InstanceInitiatedShutdownBehavior", "stop")
         instance.autoscaling_group = group
@@ -157,20 +157,21 @@ class Groups:
     def _adjust(self, group: Any, policy: Any, by: int) -> None:
         now = time.time()
         staying = [one for one in group.instance_states if one.lifecycle_state in ("Pending", "InService")]
+        warmup = getattr(group, "sandbox_warmup", 0.0)
+        if by > 0 and policy.estimated_instance_warmup is not None:
+            warmup = group.sandbox_warmup = float(policy.estimated_instance_warmup) * self.second
+        warm = [one for one in staying if now - self._since.get(one.instance.id, 0.0) >= warmup]
         if policy.adjustment_type == "ChangeInCapacity":
-            warmup = float(policy.estimated_instance_warmup or 0) * self.second
-            warm = [one for one in staying if now - self._since.get(one.instance.id, 0.0) >= warmup]
             # what boots or is still wished for has been added for the same reason already
             wished = max(group.desired_capacity, len(warm) + by) if by > 0 else group.desired_capacity + by
         elif policy.adjustment_type == "ExactCapacity":
-            growing = (
-                any(one.lifecycle_state == "Pending" for one in staying)
-                or len(staying) < group.desired_capacity
-            )
-            wished = group.desired_capacity if by < group.desired_capacity and growing else by
+            wished = by
         else:
             raise NotImplementedError(f"policy of {policy.adjustment_type}")
-        group.desired_capacity = min(max(wished, group.min_size), group.max_size)
+        # nothing shrinks while something that was added is still warming up
+        growing = len(warm) < len(staying) or len(staying) < group.desired_capacity
+        if wished >= group.desired_capacity or not growing:
+            group.desired_capacity = min(max(wished, group.min_size), group.max_size)
 
 
 def _within(step: Any, over: float) -> bool:
