@@ -24,7 +24,9 @@ IDENTITY, STAMP = (
 )  # of shared folders: each node's own files, and whose are in place
 PRESERVE = ("system/license/*", "system/conf/server.xconf")
 RUNTIME = ("log/",)
-OURS = (MARKER, f"{WORK}/", STAMP, f"{IDENTITY}/")  # what no copy ever carries or deletes
+UNNAMED, UNNAMED_END = ".hotstandby-", ".new"  # around the name of a file that is being written
+# what no copy ever carries or deletes
+OURS = (MARKER, f"{WORK}/", STAMP, f"{IDENTITY}/", f"{UNNAMED}*{UNNAMED_END}")
 LOOKS = {  # one of these is in a tree that is Warp's
     "install": ("boot/bin/flowsvc", "server/bin/fsctrl", "boot/bin/flowsvc.exe"),
     "data": ("system/conf", "system/license"),

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from .mirror import MARKER, WORK, Change, Kept, MirrorError, Place
+from .mirror import MARKER, UNNAMED, UNNAMED_END, WORK, Change, Kept, MirrorError, Place
 
 STATE = "state.json"  # below WORK: what is under way
 
@@ -164,7 +164,7 @@ def write_text(path: str, text: str, mode: int = 0o644) -> None:
     folder = os.path.dirname(path)
     temporary = ""
     try:
-        handle, temporary = tempfile.mkstemp(prefix=".hotstandby-", dir=folder)
+        handle, temporary = tempfile.mkstemp(prefix=UNNAMED, suffix=UNNAMED_END, dir=folder)
         try:
             os.fchmod(handle, mode)
             data = text.encode("utf-8", "surrogateescape")
@@ -240,6 +240,10 @@ def begin(root: str, state: Mapping[str, Any]) -> None:
         for name in os.listdir(work):
             if name != STATE:
                 _drop(os.path.join(work, name))
+        # what somebody who was killed had not given its name yet
+        for name in os.listdir(root):
+            if name.startswith(UNNAMED) and name.endswith(UNNAMED_END):
+                _drop(os.path.join(root, name))
     except OSError as error:
         raise MirrorError(f"{work}: {error.strerror or error}") from None
     write_text(os.path.join(work, STATE), json.dumps(dict(state)) + "\n", 0o600)

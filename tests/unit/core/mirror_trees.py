@@ -114,7 +114,7 @@ class Trees:
                     path = os.path.join(folder, name)
                     short = os.path.relpath(path, root)
                     mine = tree == "data" and short in OWN
-                    if mine is own and not short.startswith((WORK, MARKER)):
+                    if mine is own and not short.startswith((WORK, MARKER, ".hotstandby-")):
                         found[f"{tree}:{short}"] = look(path)
         return found
 

@@ -6,12 +6,7 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
 import subprocess
-import sys
-import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -259,130 +254,6 @@ def test_two_copies_at_once_are_one(trees: Trees) -> None:
             trees.sync()
     finally:
         os.close(handle)
-
-
-def cut(limit: int, quietly: bool) -> Any:
-    """rsync whose files cannot grow beyond that many bytes: it is killed there, or (quietly) told so, as by a full disk."""
-
-    def run(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
-        if "--dry-run" in argv or "--version" in argv:
-            return mirror_run.run_rsync(argv, keep, names)
-        return subprocess.run(
-            ["prlimit", f"--fsize={limit}", *argv], capture_output=True, pass_fds=keep, check=False,
-            restore_signals=not quietly, input=names,
-        )  # fmt: skip
-
-    return run
-
-
-def whole(trees: Trees, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Each entry is as it was or as it will be: never half a file."""
-    for key, value in trees.state("b").items():
-        if value[0] == "file":
-            assert value[-1] in [
-                side[key][-1] for side in (old, new) if key in side and side[key][0] == "file"
-            ], key
-        else:
-            assert key in old or key in new
-
-
-@pytest.mark.parametrize("quietly", [False, True], ids=["killed", "full"])
-@pytest.mark.parametrize("seed", range(3))
-def test_the_end_at_a_random_byte(trees: Trees, quietly: bool, seed: int) -> None:
-    rng = random.Random(seed)
-    for number in range(6):
-        trees.write("a", "data", f"home/large{number}", rng.randbytes(rng.randrange(200_000)))
-        trees.write("b", "data", f"home/large{number}", rng.randbytes(rng.randrange(200_000)))
-    old, new, own = trees.state("b"), without(trees.state("a"), "fifo"), trees.state("b", own=True)
-    for limit in (rng.randrange(1, 300_000), 0):
-        with pytest.raises(MirrorError) as failed:
-            trees.sync(run=cut(limit, quietly))
-        assert failed.value.code in ("sync_failed", "sync_disk_full")
-        assert trees.state("b", own=True) == own
-        whole(trees, old, new)
-    if seed % 2:
-        state = mirror_tree.under_way(trees.path("b", "data"))
-        assert state
-        roots = {name: trees.path("b", name) for name in ("data", "install")}
-        undo(read_backup(state["backup"]), roots, trees.job.preserve, mirror_run.run_rsync)
-        assert trees.state("b") == old
-    trees.sync()
-    equal(trees)
-    assert trees.state("b", own=True) == own and not trees.sync().changed
-
-
-CHILD = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from tests.unit.core.mirror_trees import Trees
-trees = Trees.__new__(Trees)
-trees.root = Path(sys.argv[1])
-from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_run import Job, Mirror
-job = Job({name: (trees.path("a", name), trees.path("b", name)) for name in ("data", "install")}, str(trees.root / "backups"), max_delete=100.0)
-Mirror(job, lambda: "").run()
-"""
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_everything_killed_at_a_random_instant(trees: Trees, seed: int) -> None:
-    rng = random.Random(seed)
-    for number in range(300):
-        trees.write("a", "data", f"home/many/{number}", f"new {number}" * 50)
-        if number % 3:
-            trees.write("b", "data", f"home/many/{number + 100}", f"old {number}")
-    old, new, own = trees.state("b"), without(trees.state("a"), "fifo"), trees.state("b", own=True)
-    done = rng.randrange(1, 300)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "build" / "collections")])}
-    child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CHILD), str(trees.root)],
-        env=env,
-        start_new_session=True,
-        cwd=ROOT,
-    )
-    backups, limit = trees.root / "backups", time.monotonic() + 60
-    # how far it has come is told by what it has put aside
-    while child.poll() is None and time.monotonic() < limit:
-        if backups.exists() and sum(len(files) for _path, _folders, files in os.walk(backups)) > done:
-            break
-        time.sleep(0.005)
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    child.wait()
-    assert trees.state("b", own=True) == own
-    whole(trees, old, new)
-    trees.sync()
-    equal(trees)
-    assert trees.state("b", own=True) == own and not trees.sync().changed
-
-
-def test_a_source_that_vanishes_in_the_middle(trees: Trees) -> None:
-    own, there = trees.state("b", own=True), len(trees.state("b"))
-    source = Path(trees.path("a", "data"))
-
-    def vanishing(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
-        if (
-            "--dry-run" not in argv
-            and "--version" not in argv
-            and argv[-1].startswith(trees.path("b", "data"))
-        ):
-            # as an unmounted file system looks: an empty directory
-            source.rename(trees.root / "away")
-            source.mkdir()
-        return mirror_run.run_rsync(argv, keep, names)
-
-    planned = trees.sync(check=True).changes["data"].deleted
-    with pytest.raises(MirrorError):
-        trees.sync(run=vanishing)
-    assert trees.state("b", own=True) == own
-    # no more was deleted than had been announced, and all of it is in the backup
-    assert len(trees.state("b")) >= there - planned - 6
-    source.rmdir()
-    (trees.root / "away").rename(source)
-    trees.sync()
-    equal(trees)
 
 
 def test_files_that_come_and_go_while_the_source_runs(trees: Trees) -> None:
