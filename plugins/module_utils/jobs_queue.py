@@ -26,13 +26,15 @@ RESERVED = re.compile(
 
 @dataclass(frozen=True)
 class Message:
-    """One delivery. `receives` counts the deliveries so far, this one included; `attributes` {name: text}."""
+    """One delivery. `receives` counts the deliveries so far, this one included; `attributes` {name: text}; `sent` in epoch
+    seconds, 0 when that is not known."""
 
     id: str
     receipt: str
     body: str
     receives: int = 1
     attributes: Mapping[str, str] = field(default_factory=dict)
+    sent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,15 @@ def parse_message(raw: Mapping[str, Any]) -> Message:
         for name, value in (raw.get("MessageAttributes") or {}).items()
         if isinstance(value, Mapping) and "StringValue" in value
     }
-    count = str((raw.get("Attributes") or {}).get("ApproximateReceiveCount", "1"))
+    told = raw.get("Attributes") or {}
+    count, sent = str(told.get("ApproximateReceiveCount", "1")), str(told.get("SentTimestamp", "0"))
     return Message(
         str(raw["MessageId"]),
         str(raw["ReceiptHandle"]),
         str(raw.get("Body", "")),
         int(count) if count.isascii() and count.isdigit() else 1,
         attributes,
+        int(sent) / 1000 if sent.isascii() and sent.isdigit() else 0.0,
     )
 
 

@@ -37,6 +37,7 @@ from .notices import Notices
 from .outcome import one_line
 from .queue import Queue, QueueError
 from .queue_held import Delivery, Held
+from .queue_report import Report, clients_of
 from .queue_work import KILL_AFTER, Work, body_file
 
 
@@ -88,6 +89,14 @@ def run(given: argparse.Namespace) -> int:
     around = RealAround(Notices(Session(address())) if given.notices else None, grace=rules.finish).listen()
     consumer = Consumer(
         Queue(place, rules, given.lease if once else rules.visibility), rules, argv, around, once
+    )
+    consumer.report = Report(
+        place.name,
+        node_name(os.environ, config),
+        given.log_group,
+        given.metrics,
+        clients_of(place.region, place.endpoint),
+        lambda text: consumer.say("", text),
     )
     try:
         code = consumer.work()
@@ -141,19 +150,24 @@ class Consumer:
     ) -> None:
         self._queue, self._rules, self._argv = queue, rules, tuple(argv)
         self._around, self._once = around, once
-        self._held = Held(queue, rules, around, self._say)
+        self._held = Held(queue, rules, around, self.say)
         self._keeping = Keeping()
+        self.report: Optional[Report] = None
         self.count = Count()
 
     def work(self) -> int:
         """Until told to end, --max or --idle-exit; the exit code."""
         self._keeping.begin()
+        if self.report is not None:
+            self.report.begin()  # after the fork: a keeper has no threads
         try:
             return self._loop()
         finally:
             self._keeping.end()
             self._held.give_back()
             self._held.flush(patient=True)
+            if self.report is not None:
+                self.report.end()
             self.count.returned += self._held.returned
             self.count.undeleted += self._held.undeleted
 
@@ -187,7 +201,7 @@ class Consumer:
                 if around.monotonic() - heard > rules.patience:
                     self.count.why = f"the queue was out of reach for {rules.patience:g} s: {error}"
                     return TEMPFAIL
-                self._say("", f"the queue is out of reach: {error}")
+                self.say("", f"the queue is out of reach: {error}")
                 around.sleep(pause)
                 pause = min(pause * 2, 15.0)
                 idle = around.monotonic()
@@ -198,7 +212,8 @@ class Consumer:
                 self.count.why = f"idle for {rules.idle_exit:g} s"
                 return 0
 
-    def _say(self, message_id: str, text: str) -> None:
+    def say(self, message_id: str, text: str) -> None:
+        """A line for people, about a message or about none."""
         try:
             sys.stderr.write(f"hotstandby consume: {message_id + ': ' if message_id else ''}{text}\n")
             sys.stderr.flush()
@@ -212,9 +227,11 @@ class Consumer:
             self._hide(message, 0.0, "given back, the consumer ends")
             return
         body = body_file(message)
+        output = self.report.output(message) if self.report is not None else None
+        said = None if output is None else output.handle
         try:
             env = environment(message, self._rules, self._queue.place.url)
-            command = KeptCommand(self._argv, self._around, env, (body, None, None), keeping=self._keeping)
+            command = KeptCommand(self._argv, self._around, env, (body, said, said), keeping=self._keeping)
             work = Work(
                 self._queue,
                 delivery,
@@ -222,7 +239,7 @@ class Consumer:
                 self._rules,
                 self._around,
                 command,
-                lambda text: self._say(message.id, text),
+                lambda text: self.say(message.id, text),
             )
             if self._once is None:
                 self._after(message, work.run().rc, work)
@@ -230,6 +247,8 @@ class Consumer:
                 self._exactly_once(message, work, self._once)
         finally:
             os.close(body)
+            if output is not None:
+                output.closed = True
 
     def _exactly_once(self, message: Message, work: Work, once: Once) -> None:
         key = Key(once.job, message.id)
@@ -251,6 +270,8 @@ class Consumer:
             self._hide(message, soon, outcome.message)
 
     def _after(self, message: Message, rc: int, work: Work) -> None:
+        if self.report is not None:
+            self.report.result(message, rc == 0)
         seconds = hidden_for(rc, message, self._rules, self._around.stopping())
         if seconds is None:
             self._delete(message, "done")
@@ -270,11 +291,11 @@ class Consumer:
             self._queue.hide(message, seconds)
         except QueueError as error:
             why += f" (shown again when its visibility ends: {error})"
-        self._say(message.id, why)
+        self.say(message.id, why)
 
     def _delete(self, message: Message, why: str) -> None:
         def told(more: str) -> None:
             self.count.done += why == "done"
-            self._say(message.id, why + more)
+            self.say(message.id, why + more)
 
         self._held.done(message, told)

@@ -138,6 +138,12 @@ def _add_consume(add: Callable[..., Any]) -> None:
     verb.add_argument(
         "--notices", action="store_true", help="ask the instance metadata whether this instance is to end"
     )
+    verb.add_argument(
+        "--log-group", default="", metavar="NAME", help="of CloudWatch Logs, for what the commands write"
+    )
+    verb.add_argument(
+        "--metrics", action="store_true", help="tell CloudWatch which jobs succeeded, and how old they were"
+    )
     add_store(verb, required=False)
     verb.add_argument("--job", default="", metavar="NAME", help="with --store; default the queue's name")
     verb.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND...")

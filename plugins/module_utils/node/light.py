@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DynamoDB, Lambda and SQS as a node calls them, without boto3: that alone is 40 MB and most of a command's time.
+"""DynamoDB, Lambda, SQS and CloudWatch as a node calls them, without boto3: that alone is 40 MB and most of a command's time.
 
 Made only where the credentials are those of the instance, or of the environment, and nothing asks for botocore's own
 settings (a proxy, a profile, an endpoint of the environment); everywhere else boto3 is used. The time limits and attempts
@@ -31,13 +31,15 @@ LARGEST = 1 << 24  # bytes of an answer
 # any of these means that somebody set botocore up in a way of their own
 SETTINGS = (
     "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_SQS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_SQS",
+    "AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_ROLE_ARN", "AWS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy",
 )  # fmt: skip
 SUFFIXES = {"cn": "amazonaws.com.cn"}
 COMMERCIAL = ("af", "ap", "ca", "eu", "il", "me", "mx", "sa", "us")
 JSON_1_0 = {"Content-Type": "application/x-amz-json-1.0"}
+JSON_1_1 = {"Content-Type": "application/x-amz-json-1.1"}
 
 
 class NoCredentialsError(Exception):
@@ -146,6 +148,18 @@ class LightClient:
         """SQS DeleteMessageBatch."""
         return self._json("AmazonSQS.DeleteMessageBatch", arguments)
 
+    def create_log_stream(self, **arguments: Any) -> dict[str, Any]:
+        """CloudWatch Logs CreateLogStream."""
+        return self._json("Logs_20140328.CreateLogStream", arguments, JSON_1_1)
+
+    def put_log_events(self, **arguments: Any) -> dict[str, Any]:
+        """CloudWatch Logs PutLogEvents."""
+        return self._json("Logs_20140328.PutLogEvents", arguments, JSON_1_1)
+
+    def put_metric_data(self, **arguments: Any) -> dict[str, Any]:
+        """CloudWatch PutMetricData; the service is called monitoring."""
+        return self._json("GraniteServiceVersion20100801.PutMetricData", arguments)
+
     def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:
         """Lambda Invoke."""
         path = f"/2015-03-31/functions/{urllib.parse.quote(FunctionName, safe='')}/invocations"
@@ -153,9 +167,11 @@ class LightClient:
         status, found, raw = self._call("Invoke", path, headers, Payload)
         return {"StatusCode": status, "Payload": raw, "ResponseMetadata": found}
 
-    def _json(self, target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def _json(
+        self, target: str, arguments: Mapping[str, Any], kind: Mapping[str, str] = JSON_1_0
+    ) -> dict[str, Any]:
         operation = target.rpartition(".")[2]
-        headers = {"X-Amz-Target": target, **JSON_1_0}
+        headers = {"X-Amz-Target": target, **kind}
         _status, found, raw = self._call(operation, "/", headers, json.dumps(arguments).encode())
         answer = json.loads(raw or b"{}")  # SQS has nothing to say to some calls
         if not isinstance(answer, dict):

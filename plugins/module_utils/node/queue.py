@@ -76,7 +76,7 @@ class Queue:
             WaitTimeSeconds=whole,
             VisibilityTimeout=int(self._rules.visibility),
             MessageAttributeNames=["All"],
-            AttributeNames=["ApproximateReceiveCount"],
+            AttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
         ).get("Messages")
         return [parse_message(raw) for raw in found or ()]
 

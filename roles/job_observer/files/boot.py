@@ -51,14 +51,17 @@ def ask(url, method="GET", headers=None):
         connection.close()
 
 
-def credentials():
+def metadata(path):
     base = (
         os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/") + "/latest/"
     )
     token = ask(base + "api/token", "PUT", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}).decode()
-    name = {"X-aws-ec2-metadata-token": token}
-    path = base + "meta-data/iam/security-credentials/"
-    found = json.loads(ask(path + ask(path, headers=name).decode().split()[0], headers=name))
+    return ask(base + "meta-data/" + path, headers={"X-aws-ec2-metadata-token": token}).decode()
+
+
+def credentials():
+    path = "iam/security-credentials/"
+    found = json.loads(metadata(path + metadata(path).split()[0]))
     return Keys(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
 
 
@@ -102,7 +105,8 @@ def boot(given):
             shlex.quote(word)
             for word in [sys.executable, ROOT + "/opt/hotstandby/hotstandby.pyz", *given["argv"]]
         )
-        put("/opt/hotstandby/work", f"#!/bin/sh\nexec {run}\n".encode(), 0o755)
+        node = shlex.quote(metadata("instance-id"))
+        put("/opt/hotstandby/work", f"#!/bin/sh\nexport HOTSTANDBY_NODE={node}\nexec {run}\n".encode(), 0o755)
         put("/etc/systemd/system/hotstandby-worker.service", UNIT.format(**given).encode(), 0o644)
         if given["setup"]:
             subprocess.run(["/bin/sh", "-e", "-c", given["setup"]], check=True)
