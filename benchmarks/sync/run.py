@@ -3,24 +3,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a copy of both trees costs beside the same rsync by hand, and beside ansible.posix.synchronize.
 
-    python benchmarks/sync/run.py [--files N] [--rounds N] [--host NAME] [--synchronize]
+    python benchmarks/sync/run.py [--files N] [--rounds N] [--ssh | --host NAME] [--synchronize]
 
-Local by default; `--host NAME` copies from this machine's own trees over ssh to NAME (which has to be this machine, such
-as localhost with an ssh daemon). Each figure is the median of the rounds, taken alternately.
+Local by default; `--ssh` copies from this machine's own trees over ssh from itself, by an ssh daemon of its own on a free
+loopback port with a key of its own; `--host NAME` by one that is there (NAME has to be this machine). Each figure is the
+median of the rounds, taken alternately.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import random
+import shlex
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,10 +64,51 @@ def change(root: Path, count: int, turn: int) -> None:
         path.write_bytes(os.urandom(1000))
 
 
+SSH: list[str] = []  # further arguments of ssh
+
+
+@contextlib.contextmanager
+def daemon() -> Iterator[None]:
+    """An ssh daemon on a free loopback port that lets in the key made for it, until the end."""
+    program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+    if program is None:
+        sys.exit("--ssh: there is no sshd here (package openssh-server)")
+    with (
+        tempfile.TemporaryDirectory(prefix="hotstandby-ssh-") as folder,
+        socket.create_server(("127.0.0.1", 0)) as free,
+    ):
+        port = free.getsockname()[1]
+        for name in ("host", "user"):
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{folder}/{name}"], check=True
+            )
+        settings = {
+            "ListenAddress": f"127.0.0.1:{port}", "HostKey": f"{folder}/host", "AuthorizedKeysFile": f"{folder}/user.pub",
+            "StrictModes": "no", "UsePAM": "no", "PasswordAuthentication": "no", "PidFile": "none",
+        }  # fmt: skip
+        Path(folder, "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+        free.close()
+        running = subprocess.Popen([program, "-D", "-e", "-f", f"{folder}/config"], stderr=subprocess.DEVNULL)
+        SSH[:] = ["-p", str(port), "-i", f"{folder}/user", "-o", f"UserKnownHostsFile={folder}/known"]
+        SSH.extend(["-o", "StrictHostKeyChecking=accept-new"])
+        try:
+            argv = ["ssh", *SSH, "-o", "BatchMode=yes", "127.0.0.1", "true"]
+            until = time.monotonic() + 30
+            while subprocess.run(argv, capture_output=True, check=False).returncode != 0:
+                if time.monotonic() > until or running.poll() is not None:
+                    sys.exit("--ssh: the daemon did not answer")
+                time.sleep(0.1)
+            yield
+        finally:
+            running.terminate()
+            running.wait()
+
+
 def ours(root: Path, host: str) -> float:
     """What warp_sync does within one module's process; Python's own start is what any module of Ansible pays."""
     trees = {name: (f"{root}/a/{name}", f"{root}/b/{name}") for name in ("data", "install")}
-    source = Source(host, control=f"{root}/ssh" if host else "")
+    source = Source(host, ssh=tuple(SSH), control=f"{root}/ssh" if host else "")
     job = Job(trees, f"{root}/backups", source, max_delete=100.0)
     begun = time.monotonic()
     Mirror(job, lambda: "").run()
@@ -75,7 +121,7 @@ def by_hand(root: Path, host: str) -> float:
     found = []
     for name in ("install", "data"):
         words = ["-rlptgoHSAX", "--modify-window=-1", "--no-devices", "--no-specials", "--delete-delay"]
-        words += ["-e", "ssh -o BatchMode=yes"] if host else []
+        words += ["-e", shlex.join(["ssh", *SSH, "-o", "BatchMode=yes"])] if host else []
         words += ["--backup", f"--backup-dir={root}/by-hand", *(f"--exclude=/{item}" for item in excludes)]
         source = f"{host}:{root}/a/{name}/" if host else f"{root}/a/{name}/"
         found.append(["rsync", *words, source, f"{root}/b/{name}/"])
@@ -85,9 +131,18 @@ def by_hand(root: Path, host: str) -> float:
 def synchronize(root: Path, host: str) -> float:
     tool = str(Path(sys.executable).parent / "ansible")
     found = []
+    where = host or "localhost"
+    words = ["-i", f"{where},", where, "-m", "ansible.posix.synchronize"]
+    words += ["-c", "ssh", "--ssh-extra-args", shlex.join(SSH)] if host else ["-c", "local"]
     for name in ("install", "data"):
-        given = f"src={root}/a/{name}/ dest={root}/b/{name}/ delete=true rsync_opts=--exclude=/system/,--exclude=/log/"
-        found.append([tool, "localhost", "-c", "local", "-m", "ansible.posix.synchronize", "-a", given])
+        given = {
+            "src": f"{root}/a/{name}/", "dest": f"{root}/b/{name}/", "delete": True, "mode": "pull" if host else "push",
+            "rsync_opts": ["--exclude=/system/", "--exclude=/log/"], **({"ssh_connection_multiplexing": True} if host else {}),
+        }  # fmt: skip
+        if host:
+            # it has no option for the port of a host that the inventory does not know
+            given |= {"dest_port": int(SSH[1]), "private_key": SSH[3], "verify_host": False} if SSH else {}
+        found.append([tool, *words, "-a", json.dumps(given)])
     return seconds(found)
 
 
@@ -105,13 +160,17 @@ def main() -> None:
     words.add_argument("--files", type=int, default=20000)
     words.add_argument("--rounds", type=int, default=5)
     words.add_argument("--host", default="")
+    words.add_argument("--ssh", action="store_true")
     words.add_argument("--synchronize", action="store_true")
     given = words.parse_args()
     ways: dict[str, Callable[[Path, str], float]] = {"rsync by hand": by_hand, "warp_sync": ours}
     if given.synchronize:
         ways["synchronize"] = synchronize
-    with tempfile.TemporaryDirectory(prefix="hotstandby-sync-") as folder:
-        root = Path(folder)
+    with contextlib.ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hotstandby-sync-")))
+        if given.ssh:
+            stack.enter_context(daemon())
+            given.host = "127.0.0.1"
         fill(root, given.files)
         print(
             f"{given.files} files, {'over ssh to ' + given.host if given.host else 'local'}, median of {given.rounds}"

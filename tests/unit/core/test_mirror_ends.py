@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils import mirror_run, mirror_tree
-from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import MirrorError
+from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import MARKER, MirrorError
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_backup import read_backup, undo
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_source import Source
 
@@ -117,6 +117,21 @@ Mirror(job, lambda: "").run()
 """
 
 
+def test_rsync_alone_is_killed(trees: Trees) -> None:
+    own, old = trees.state("b", own=True), trees.state("b")
+
+    def killed(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
+        if "--dry-run" in argv or "--version" in argv:
+            return mirror_run.run_rsync(argv, keep, names)
+        return subprocess.run(["sh", "-c", "kill -9 $$"], capture_output=True, check=False)
+
+    with pytest.raises(MirrorError, match="rsync was ended by signal 9") as failed:
+        trees.sync(run=killed)
+    assert failed.value.code == "sync_failed" and mirror_tree.under_way(trees.path("b", "data"))
+    assert trees.state("b") == old
+    converges(trees, own)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_everything_killed_at_a_random_instant(trees: Trees, seed: int) -> None:
     rng = random.Random(seed)
@@ -178,6 +193,50 @@ def test_a_source_that_vanishes_in_the_middle(trees: Trees) -> None:
     converges(trees, own)
 
 
+def test_a_stopped_source_whose_files_vanish_each_time(trees: Trees) -> None:
+    own, turns = trees.state("b", own=True), []
+
+    def vanishing(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
+        done = mirror_run.run_rsync(argv, keep, names)
+        if "--dry-run" in argv or "--version" in argv:
+            return done
+        turns.append(argv)
+        return subprocess.CompletedProcess(argv, 24, done.stdout, b"file has vanished\n")
+
+    with pytest.raises(MirrorError, match="files vanish on the source: does something still run there"):
+        trees.sync(run=vanishing)
+    assert len(turns) == mirror_run.ROUNDS and mirror_tree.under_way(trees.path("b", "data")) is not None
+    # while it may run that is as it should be; the copy has not ended all the same
+    trees.write("a", "data", "home/later", "x")
+    trees.write("a", "install", "server/later", "x")
+    assert "data: files vanished on the running source" in trees.sync(run=vanishing, live=True).notes
+    assert mirror_tree.under_way(trees.path("b", "data")) is not None
+    converges(trees, own)
+
+
+def test_a_source_that_is_started_during_the_copy(trees: Trees) -> None:
+    own, running = trees.state("b", own=True), []
+    trees.mark("a", "a", 5)
+    java = trees.write("a", "install", "jre/bin/java", "#!/bin/sh\nread line\n")
+    java.chmod(0o755)
+
+    def starting(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
+        if "--dry-run" not in argv and "--version" not in argv and not running:
+            running.append(subprocess.Popen([java], stdin=subprocess.PIPE))
+        return mirror_run.run_rsync(argv, keep, names)
+
+    try:
+        with pytest.raises(MirrorError, match="the source was started during the copy") as failed:
+            trees.sync(run=starting)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    assert failed.value.code == "sync_not_stopped" and not os.path.exists(trees.path("b", "data", MARKER))
+    assert mirror_tree.under_way(trees.path("b", "data")) is not None
+    converges(trees, own)
+
+
 STEPS = ("write_text", "begin", "remove", "end", "sync_all")
 
 
@@ -221,7 +280,7 @@ def test_killed_between_any_two_steps(tmp_path: Path) -> None:
             break
         assert trees.state("b", own=True) == own
         whole(trees, old, new)
-        marker = Path(trees.path("b", "data", ".hotstandby-data")).read_text()
+        marker = Path(trees.path("b", "data", MARKER)).read_text()
         # who is said to have made the data did make all of them
         assert '"node": "b"' in marker or trees.state("b") == new
         if step % 2:
