@@ -39,8 +39,9 @@ class Pair:
     module = ""
     faults: dict[str, str] = {}
 
-    def __init__(self, state: str, latency: int, heartbeat: float) -> None:
-        env = {**os.environ, "SANDBOX_HEARTBEAT": str(heartbeat)}
+    def __init__(self, state: str, latency: int, heartbeat: float, restarts: int = 0) -> None:
+        env = {**os.environ, "SANDBOX_HEARTBEAT": str(heartbeat), "SANDBOX_RESTARTS": str(restarts)}
+        self.restarts = restarts  # local_restarts
         self._state = state
         self.info = self._run("up", "--automation", "fast", "--latency", str(latency), env=env)
         self.nodes = list(self.info["nodes"])

@@ -4,7 +4,7 @@
 """From a fault to the product up on the other node, with profile fast; nobody types anything.
 
 Usage: python benchmarks/rto/run.py [--on sandbox|hosts] [--rounds 7] [--latency 20] [--heartbeat 3] [--agent 0]... [--case NAME]...
-[--steps] [--state DIR] [--out FILE]; needs `make setup`, and for hosts root and podman. The product takes 1.0 s to start and to stop, as a
+[--in-place] [--steps] [--state DIR] [--out FILE]; needs `make setup`, and for hosts root and podman. The product takes 1.0 s to start and to stop, as a
 stand-in, and EC2 1.0 s to stop an instance; up is when the start has taken that long. Each --agent is one table: the seconds that
 an SSM agent takes before it runs a command. The daemon's own cost (CPU, memory of all its processes) is measured at rest.
 """
@@ -24,6 +24,7 @@ from typing import Any
 
 from pairs import LONG, PRODUCT, Hosts, Pair, Sandbox, until
 
+MOST_RESTARTS = 10  # what local_restarts may be
 REST = 30.0  # seconds over which the daemon's cost is measured
 GRACEFUL = "graceful move"
 # medians of seven rounds, fault to product up, measured on the same kind of hosts with the same stand-in and fencing
@@ -38,7 +39,7 @@ PACEMAKER = {
 def once(pair: Pair, case: str, agent: float) -> dict[str, Any]:
     """One round: seconds to the product up and to the address moved, and where they went."""
     source = pair.fresh(agent)
-    target = pair.other(source)
+    target = source if pair.restarts else pair.other(source)
     overlaps = pair.ask("journal")["overlaps"]
     moving = None
     began = time.time()
@@ -56,8 +57,8 @@ def once(pair: Pair, case: str, agent: float) -> dict[str, Any]:
     if moving is not None and moving.wait(LONG):
         raise SystemExit("the graceful move failed")
     until(pair.active)
-    called = 0.0 if case == GRACEFUL else until(lambda: calls(pair, began))[0] - began
-    steps = {step["name"]: step["seconds"] for step in pair.history()}
+    called = 0.0 if case == GRACEFUL or pair.restarts else until(lambda: calls(pair, began))[0] - began
+    steps = {} if pair.restarts else {step["name"]: step["seconds"] for step in pair.history()}
     found = pair.ask("journal")["overlaps"] - (overlaps if isinstance(pair, Hosts) else 0)
     return {"up": up, "address": seconds, "overlaps": found, "steps": {"called after": called, **steps}}
 
@@ -123,14 +124,24 @@ def main() -> None:
     )
     parser.add_argument("--case", action="append", choices=list(PACEMAKER))
     parser.add_argument("--steps", action="store_true", help="show where the seconds went")
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="kill -9 with local_restarts: it is started again where it was",
+    )
     parser.add_argument("--state", help="a pair that is up already (with --automation fast) and stays up")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    cases, agents = asked.case or list(PACEMAKER), asked.agent or [0.0]
+    # so often within an hour a daemon starts its service again; a node that is gone cannot
+    restarts = MOST_RESTARTS if asked.in_place else 0
+    cases = ["kill -9"] if asked.in_place else asked.case or list(PACEMAKER)
+    agents = asked.agent or [0.0]
+    if restarts and asked.rounds * len(agents) > restarts:
+        parser.error(f"--in-place: at most {restarts} rounds in all")
     tables: dict[float, dict[str, list[dict[str, Any]]]] = {}
     with tempfile.TemporaryDirectory(prefix="hotstandby-") as own:
         state = asked.state or own
-        pair = {"sandbox": Sandbox, "hosts": Hosts}[asked.on](state, asked.latency, asked.heartbeat)
+        pair = {"sandbox": Sandbox, "hosts": Hosts}[asked.on](state, asked.latency, asked.heartbeat, restarts)
         try:
             for agent in agents:
                 tables[agent] = {
@@ -138,7 +149,8 @@ def main() -> None:
                 }
                 show(
                     f"{asked.on}: median (largest) of {asked.rounds} rounds in seconds, {asked.latency} ms latency, "
-                    f"agent {agent} s, heartbeat_timeout {asked.heartbeat}, product {PRODUCT} s, fence {PRODUCT} s",
+                    f"agent {agent} s, heartbeat_timeout {asked.heartbeat}, product {PRODUCT} s, fence {PRODUCT} s"
+                    + (", started again in place" if restarts else ""),
                     tables[agent],
                     asked.steps,
                 )

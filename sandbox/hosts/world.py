@@ -14,7 +14,7 @@ from ..endpoint import Caller, Endpoint
 from ..paths import Layout, SandboxError
 from ..standins.journal import Journal
 from ..world import cloud
-from ..world.mover import COOLDOWN, heartbeat
+from ..world.mover import COOLDOWN, tuning
 from .access import admit
 from .automation import MINUTE, PERIOD, HostMover
 from .host import SHARED, Host, prefix
@@ -210,7 +210,7 @@ class Hosts:
             "redirect": [{"kind": "elastic_ip", "allocation_id": self.allocation}],
             "timeouts": {**TIMEOUTS, **({"confirm": 5} if self.fast else {})},
             "profile": "fast" if self.fast else "minute",
-            **({"heartbeat_timeout": heartbeat()} if self.fast else {}),
+            **(tuning() if self.fast else {}),
             "lease": 5,
             "cooldown": 600 if self.mover is None else COOLDOWN,
             "endpoint_url": self.endpoint.url,

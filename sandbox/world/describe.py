@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..standins.journal import Journal
 from ..standins.warp.setting import DATA
 from . import cloud, faults, processes
-from .mover import COOLDOWN, heartbeat
+from .mover import COOLDOWN, tuning
 from .node import SandboxNode
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _profile(world: World) -> dict[str, Any]:
     """The profile's keys."""
     if not world.fast:
         return {"profile": "minute"}
-    return {"profile": "fast", "heartbeat_timeout": heartbeat()}
+    return {"profile": "fast", **tuning()}
 
 
 def write_inventory(world: World) -> None:

@@ -22,9 +22,11 @@ READY = 60.0  # seconds until the alarm must be OK
 COOLDOWN = 3  # seconds between two failovers of a pair that is to be tormented
 
 
-def heartbeat() -> float:
-    """The pair's heartbeat_timeout in profile fast; SANDBOX_HEARTBEAT is for who measures."""
-    return float(os.environ.get("SANDBOX_HEARTBEAT") or 3)
+def tuning() -> dict[str, float]:
+    """What a pair of profile fast says beside its profile; SANDBOX_HEARTBEAT and SANDBOX_RESTARTS are for who measures."""
+    restarts = int(os.environ.get("SANDBOX_RESTARTS") or 0)
+    beat = {"heartbeat_timeout": float(os.environ.get("SANDBOX_HEARTBEAT") or 3)}
+    return {**beat, **({"local_restarts": restarts} if restarts else {})}
 
 
 class Mover:
