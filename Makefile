@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup setup-dev demo test lint mypy sanity importer unit integration hosts soak-hosts soak-loaded mutation soak exhaustive hunt zipapp clean
+.PHONY: help setup setup-dev demo demo-jobs test lint mypy sanity importer unit integration hosts soak-hosts soak-loaded mutation soak exhaustive hunt zipapp clean
 
 PY := .venv/bin/python
 
 help:
 	@echo 'make setup    .venv and the link that lets ansible find this checkout'
 	@echo 'make demo     a pair on this machine, killed and moved, with a timeline (3 minutes)'
+	@echo 'make demo-jobs  scheduled work on instances that boot, die and go (2 minutes)'
 	@echo 'make test     everything: lint, sanity, importer, unit and integration tests'
 	@echo 'make lint     ruff, mypy, yamllint, ansible-lint, shellcheck, changelog, documentation'
 	@echo 'make mutation  whether the unit tests notice each small change of what decides (an hour; tests/mutation/README.md)'
@@ -27,6 +28,9 @@ setup-dev:
 
 demo: setup
 	@$(PY) hack/demo.py
+
+demo-jobs: setup
+	@$(PY) hack/demo_jobs.py
 
 test: setup-dev
 	@$(PY) hack/checks/run.py

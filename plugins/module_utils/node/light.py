@@ -38,8 +38,6 @@ SETTINGS = (
 )  # fmt: skip
 SUFFIXES = {"cn": "amazonaws.com.cn"}
 COMMERCIAL = ("af", "ap", "ca", "eu", "il", "me", "mx", "sa", "us")
-JSON_1_0 = {"Content-Type": "application/x-amz-json-1.0"}
-JSON_1_1 = {"Content-Type": "application/x-amz-json-1.1"}
 
 
 class NoCredentialsError(Exception):
@@ -150,11 +148,11 @@ class LightClient:
 
     def create_log_stream(self, **arguments: Any) -> dict[str, Any]:
         """CloudWatch Logs CreateLogStream."""
-        return self._json("Logs_20140328.CreateLogStream", arguments, JSON_1_1)
+        return self._json("Logs_20140328.CreateLogStream", arguments, "1.1")
 
     def put_log_events(self, **arguments: Any) -> dict[str, Any]:
         """CloudWatch Logs PutLogEvents."""
-        return self._json("Logs_20140328.PutLogEvents", arguments, JSON_1_1)
+        return self._json("Logs_20140328.PutLogEvents", arguments, "1.1")
 
     def put_metric_data(self, **arguments: Any) -> dict[str, Any]:
         """CloudWatch PutMetricData; the service is called monitoring."""
@@ -167,11 +165,9 @@ class LightClient:
         status, found, raw = self._call("Invoke", path, headers, Payload)
         return {"StatusCode": status, "Payload": raw, "ResponseMetadata": found}
 
-    def _json(
-        self, target: str, arguments: Mapping[str, Any], kind: Mapping[str, str] = JSON_1_0
-    ) -> dict[str, Any]:
+    def _json(self, target: str, arguments: Mapping[str, Any], kind: str = "1.0") -> dict[str, Any]:
         operation = target.rpartition(".")[2]
-        headers = {"X-Amz-Target": target, **kind}
+        headers = {"X-Amz-Target": target, "Content-Type": f"application/x-amz-json-{kind}"}
         _status, found, raw = self._call(operation, "/", headers, json.dumps(arguments).encode())
         answer = json.loads(raw or b"{}")  # SQS has nothing to say to some calls
         if not isinstance(answer, dict):

@@ -1,0 +1,110 @@
+# Copyright (c) 2026, hotstandby.ops contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The job observer as a whole: the role, schedules, a group whose instances really boot, work and die, and the way back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.hotstandby.ops.plugins.module_utils.policies_jobs import GRANTS
+
+from sandbox.jobs.world import NAME, JobWorld
+
+JOB = 'echo "begins $JOB_NAME"; case $JOB_NAME in long*) sleep 7 ;; esac; echo "ends $JOB_NAME"'
+JOBS = [
+    {"name": "nightly", "schedule": "cron(0 2 * * ? *)", "timezone": "Asia/Tokyo", "within": 90000},
+    {"name": "other", "schedule": "rate(30 days)"},
+]
+
+
+@pytest.fixture
+def world() -> Iterator[JobWorld]:
+    found = JobWorld()
+    yield found
+    found.close()
+
+
+def ended(world: JobWorld, *jobs: str) -> bool:
+    said = [line.split(" ", 2)[2] for line in world.log()]
+    return all(said.count(f"ends {job}") == jobs.count(job) for job in set(jobs))
+
+
+def changes(world: JobWorld, what: str) -> list[str]:
+    return [instance for _at, _group, kind, instance in world.endpoint.groups.activities if kind == what]
+
+
+def left(world: JobWorld) -> list[str]:
+    """What of AWS is there."""
+    client = world.client
+    found = [one["Name"] for one in client("scheduler").list_schedules()["Schedules"]]
+    found += list(world.alarms())
+    found += [
+        one["AutoScalingGroupName"]
+        for one in client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    ]
+    found += [
+        one["LaunchTemplateName"] for one in client("ec2").describe_launch_templates()["LaunchTemplates"]
+    ]
+    found += [one["RoleName"] for one in client("iam").list_roles()["Roles"]]
+    found += [one["logGroupName"] for one in client("logs").describe_log_groups()["logGroups"]]
+    found += [one["TopicArn"] for one in client("sns").list_topics()["Topics"]]
+    found += list(client("sqs").list_queues().get("QueueUrls", []))
+    return found + [one["Key"] for one in client("s3").list_objects_v2(Bucket="programs").get("Contents", [])]
+
+
+def test_it_is_made_works_and_goes(world: JobWorld) -> None:
+    world.client("sns").create_topic(Name="somebody-elses")
+    settings = {
+        "job_observer_jobs": JOBS,
+        "job_observer_command": ["/bin/sh", "-c", JOB],
+        "job_observer_idle_periods": 3,
+        "job_observer_finish": 60,
+    }
+    made = world.play(**settings)
+    assert made.returncode == 0, made.stdout
+    assert len(left(world)) == 19, left(world)
+    again = world.play()
+    assert again.returncode == 0 and "changed=0" in again.stdout, again.stdout
+    assert world.instances() == []
+
+    # the hour strikes: from none to one, worked, and back to none. The first one loses power in its boot
+    world.machines.doomed = 1
+    for name in (f"{NAME}.nightly", f"{NAME}.nightly.wake"):
+        world.endpoint.schedules.fire(name)
+    world.until(lambda: ended(world, "nightly"))
+    assert changes(world, "replace") == changes(world, "launch")[:1]
+    world.until(lambda: world.instances() == [])
+    assert world.queue() == (0, 0)
+
+    # two messages and one instance, which the alarm alone asks for; one job outlasts the idle periods with nothing waiting
+    for job in ("long", "short"):
+        world.send(job)
+    launched = len(changes(world, "launch"))
+    began = time.time()
+    world.until(lambda: ended(world, "long", "short"))
+    assert changes(world, "launch")[launched:] != [] and len(changes(world, "launch")) == launched + 1
+    ends = [
+        at
+        for at, _group, kind, _instance in world.endpoint.groups.activities
+        if kind == "terminate" and at > began
+    ]
+    assert ends == [] or min(ends) > began + 7
+    world.until(lambda: world.instances() == [])
+
+    told = world.client("cloudwatch").list_metrics(Namespace="HotStandby")["Metrics"]
+    jobs = {one["Value"] for metric in told for one in metric["Dimensions"] if one["Name"] == "Job"}
+    assert jobs == {"nightly", "long", "short"}
+    rights = {action.partition(":")[2] for grant in GRANTS["worker"] for action in grant.actions}
+    calls = {call.action for call in world.endpoint.calls if call.caller.startswith("i-")}
+    assert calls - rights <= {"DeleteMessageBatch", "ChangeMessageVisibilityBatch"}, (
+        calls
+    )  # DeleteMessage is the right for both
+
+    # all of it goes, and nothing else
+    assert world.endpoint.unimplemented == []
+    gone = world.play(job_observer_state="absent")
+    assert gone.returncode == 0, gone.stdout
+    assert [one.rpartition(":")[2] for one in left(world)] == ["somebody-elses"]
