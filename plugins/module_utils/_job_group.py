@@ -333,7 +333,7 @@ def _remove(clients: Clients, wanted: Group, check_mode: bool, sleep: Callable[[
         raise ModuleFailure(
             f"group {wanted.name}: {', '.join(busy)} work{'s' if len(busy) == 1 else ''} a message. Nothing was removed. Wait, or "
             "say force: true; then the message is given back or shown again, and worked by nobody until there are workers",
-            code="busy",
+            code="group_busy",
         )
     warned = Done("alarms", {"names": alarms} if alarms else {}, {})
     if alarms:
@@ -356,6 +356,6 @@ def _gone(clients: Clients, wanted: Group, sleep: Callable[[float], None]) -> No
         if time.monotonic() >= end:
             raise ModuleFailure(
                 f"group {wanted.name}: its instances have not ended after {wanted.wait:.0f} s (wait_timeout)",
-                code="still_there",
+                code="group_remains",
             )
         sleep(2.0)
