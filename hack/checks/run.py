@@ -46,7 +46,6 @@ def commands() -> dict[str, list[str]]:
     pytest = [python, "-m", "pytest", "-n", "2", "--dist", "loadscope"]
     parts = {
         "sanity": [python, "hack/checks/sanity.py"],
-        "unit": [*pytest, "tests", "--ignore=tests/integration", "--ignore=tests/hosts"],
         "integration": [*pytest, "tests/integration"],
         "ansible-lint": [tool("ansible-lint"), "--offline", "--strict", "--nocolor"],
         "importer": [python, "hack/checks/importer.py"],
@@ -57,7 +56,8 @@ def commands() -> dict[str, list[str]]:
         "shellcheck": ["shellcheck", *scripts],
         "changelog": [tool("antsibull-changelog"), "lint"],
         "docs": [python, "hack/checks/docs.py"],
-        # takes podman, root and a third of an hour: beside the tests, once everything short has been said
+        "unit": [*pytest, "tests", "--ignore=tests/integration", "--ignore=tests/hosts"],
+        # takes podman, root and a third of an hour: once everything short has been said
         "hosts": [python, "hack/checks/hosts.py"],
     }
     return {
@@ -128,11 +128,13 @@ def main(names: list[str]) -> int:
             print(f"{part:14} {verdict(results[-1])} in {results[-1].seconds:.0f} s", flush=True)
         return results
 
-    # two lanes for two cores: the tests, and everything that only reads the sources, then the hosts
-    lanes = [[part for part in parts if part in wanted and (part in tests) is kind] for kind in (True, False)]
+    # two lanes for two cores: the longest part, and beside it all others
+    wanted = [part for part in parts if part in wanted]
+    lanes = [[part for part in wanted if (part == "integration") is kind] for kind in (True, False)]
     with ThreadPoolExecutor(2) as pool:
-        ran, checked = pool.map(lane, lanes)
-    results = checked + ran
+        done = [one for each in pool.map(lane, lanes) for one in each]
+    ran = [one for part in tests for one in done if one.part == part]
+    results = [one for one in done if one.part not in tests] + ran
     for done in results:
         if done.part not in tests and done.code != 0:
             print(f"\n######## {done.part}: {verdict(done)}\n{done.log}")
