@@ -22,11 +22,6 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
         Grant("Log", ("logs:CreateLogStream", "logs:PutLogEvents"), "log"),
         Grant("TellMetric", ("cloudwatch:PutMetricData",), "anything", "namespace"),
         Grant("Stay", ("autoscaling:SetInstanceProtection", "autoscaling:CompleteLifecycleAction"), "group"),
-        Grant(
-            "KnowGroup",
-            ("autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeLifecycleHooks"),
-            "anything",
-        ),
         Grant("Program", ("s3:GetObject",), "program", needs="program"),
     ),
     "schedule": (

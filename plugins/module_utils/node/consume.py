@@ -32,13 +32,14 @@ from .around import RealAround
 from .config import ConfigError
 from .job_run import command_of, config_of, node_name, open_store, region_of
 from .keeper import Keeping, KeptCommand
-from .metadata import Session, address
-from .notices import Notices
+from .metadata import Session, address, from_metadata
+from .notices import GROUP, Notices
 from .outcome import one_line
 from .queue import Queue, QueueError
 from .queue_held import Delivery, Held
 from .queue_report import Report, clients_of
 from .queue_work import KILL_AFTER, Work, body_file
+from .stay import Stay
 
 
 @dataclass
@@ -98,6 +99,14 @@ def run(given: argparse.Namespace) -> int:
         clients_of(place.region, place.endpoint),
         lambda text: consumer.say("", text),
     )
+    if given.group:
+        consumer.stay = Stay(
+            given.group,
+            given.hook,
+            lambda: clients_of(place.region, place.endpoint)("autoscaling"),
+            lambda: from_metadata(address()),
+            lambda text: consumer.say("", text),
+        )
     try:
         code = consumer.work()
     except Exception as error:
@@ -153,6 +162,7 @@ class Consumer:
         self._held = Held(queue, rules, around, self.say)
         self._keeping = Keeping()
         self.report: Optional[Report] = None
+        self.stay: Optional[Stay] = None
         self.count = Count()
 
     def work(self) -> int:
@@ -160,12 +170,16 @@ class Consumer:
         self._keeping.begin()
         if self.report is not None:
             self.report.begin()  # after the fork: a keeper has no threads
+        if self.stay is not None:
+            self.stay.begin()
         try:
             return self._loop()
         finally:
             self._keeping.end()
             self._held.give_back()
             self._held.flush(patient=True)
+            if self.stay is not None:
+                self.stay.end(leaving=self._around.why == GROUP)
             if self.report is not None:
                 self.report.end()
             self.count.returned += self._held.returned
@@ -186,6 +200,8 @@ class Consumer:
             delivery = held.next()
             if delivery is not None:
                 begun += 1
+                if self.stay is not None:
+                    self.stay.busy()
                 self._one(delivery)
                 held.over()
                 heard = idle = around.monotonic()
@@ -208,6 +224,8 @@ class Consumer:
                 continue
             heard, pause = around.monotonic(), 1.0
             self.count.received += found
+            if not found and self.stay is not None:
+                self.stay.idle()
             if not found and left <= 0:
                 self.count.why = f"idle for {rules.idle_exit:g} s"
                 return 0

@@ -144,6 +144,18 @@ def _add_consume(add: Callable[..., Any]) -> None:
     verb.add_argument(
         "--metrics", action="store_true", help="tell CloudWatch which jobs succeeded, and how old they were"
     )
+    verb.add_argument(
+        "--group",
+        default="",
+        metavar="NAME",
+        help="this instance's Auto Scaling group: kept from scaling in while a message is in work",
+    )
+    verb.add_argument(
+        "--hook",
+        default="hand-back",
+        metavar="NAME",
+        help="the group's hook for an instance that ends, let go when nothing is left; default hand-back",
+    )
     add_store(verb, required=False)
     verb.add_argument("--job", default="", metavar="NAME", help="with --store; default the queue's name")
     verb.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND...")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DynamoDB, Lambda, SQS and CloudWatch as a node calls them, without boto3: that alone is 40 MB and most of a command's time.
+"""DynamoDB, Lambda, SQS, CloudWatch and Auto Scaling as a node calls them, without boto3: that alone is 40 MB and most of a command's time.
 
 Made only where the credentials are those of the instance, or of the environment, and nothing asks for botocore's own
 settings (a proxy, a profile, an endpoint of the environment); everywhere else boto3 is used. The time limits and attempts
@@ -11,10 +11,12 @@ are those of clients.py, the errors carry what botocore's ClientError carries, s
 from __future__ import annotations
 
 import datetime
+import html
 import http.client
 import json
 import os
 import random
+import re
 import time
 import urllib.parse
 from collections.abc import Mapping
@@ -32,7 +34,7 @@ LARGEST = 1 << 24  # bytes of an answer
 SETTINGS = (
     "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_SQS",
-    "AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_ENDPOINT_URL_CLOUDWATCH", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "AWS_ENDPOINT_URL_AUTO_SCALING", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_ROLE_ARN", "AWS_CA_BUNDLE", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy",
 )  # fmt: skip
@@ -165,6 +167,27 @@ class LightClient:
         status, found, raw = self._call("Invoke", path, headers, Payload)
         return {"StatusCode": status, "Payload": raw, "ResponseMetadata": found}
 
+    def set_instance_protection(self, **arguments: Any) -> dict[str, Any]:
+        """Auto Scaling SetInstanceProtection."""
+        return self._query("SetInstanceProtection", "2011-01-01", arguments)
+
+    def complete_lifecycle_action(self, **arguments: Any) -> dict[str, Any]:
+        """Auto Scaling CompleteLifecycleAction."""
+        return self._query("CompleteLifecycleAction", "2011-01-01", arguments)
+
+    def _query(self, operation: str, version: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """A call of the query protocol whose answer says nothing but that it was done."""
+        form = {"Action": operation, "Version": version}
+        for name, value in arguments.items():
+            if isinstance(value, list):
+                form.update({f"{name}.member.{number}": str(one) for number, one in enumerate(value, 1)})
+            else:
+                form[name] = str(value).lower() if isinstance(value, bool) else str(value)
+        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+        body = urllib.parse.urlencode(form, quote_via=urllib.parse.quote).encode()
+        _status, found, _raw = self._call(operation, "/", headers, body)
+        return {"ResponseMetadata": found}
+
     def _json(self, target: str, arguments: Mapping[str, Any], kind: str = "1.0") -> dict[str, Any]:
         operation = target.rpartition(".")[2]
         headers = {"X-Amz-Target": target, "Content-Type": f"application/x-amz-json-{kind}"}
@@ -236,7 +259,12 @@ def _error(operation: str, status: int, headers: Mapping[str, str], raw: bytes) 
     try:
         told = json.loads(raw)
     except ValueError:
-        told = {}
+        text = raw.decode("utf-8", "replace")
+        told = {
+            name: html.unescape(found.group(1))
+            for name, pattern in (("__type", r"<Code>([^<]*)"), ("message", r"<Message>([^<]*)"))
+            if (found := re.search(pattern, text))
+        }
     told = told if isinstance(told, dict) else {}
     code = str(headers.get("x-amzn-errortype") or told.get("__type") or status)
     message = told.get("message") or told.get("Message") or told.get("Type") or ""

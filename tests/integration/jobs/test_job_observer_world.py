@@ -27,6 +27,10 @@ def world() -> Iterator[JobWorld]:
     found.close()
 
 
+def begun(world: JobWorld, job: str) -> bool:
+    return any(line.endswith(f" begins {job}") for line in world.log())
+
+
 def ended(world: JobWorld, *jobs: str) -> bool:
     said = [line.split(" ", 2)[2] for line in world.log()]
     return all(said.count(f"ends {job}") == jobs.count(job) for job in set(jobs))
@@ -61,7 +65,7 @@ def test_it_is_made_works_and_goes(world: JobWorld) -> None:
         "job_observer_jobs": JOBS,
         "job_observer_command": ["/bin/sh", "-c", JOB],
         "job_observer_idle_periods": 3,
-        "job_observer_finish": 60,
+        "job_observer_finish": 1800,  # half a minute here
     }
     made = world.play(**settings)
     assert made.returncode == 0, made.stdout
@@ -94,14 +98,44 @@ def test_it_is_made_works_and_goes(world: JobWorld) -> None:
     assert ends == [] or min(ends) > began + 7
     world.until(lambda: world.instances() == [])
 
+    # told to shrink in mid-job, the group waits until the job has ended
+    scaling = world.client("autoscaling")
+    world.send("long-kept")
+    world.until(lambda: begun(world, "long-kept"))
+    assert [one["ProtectedFromScaleIn"] for one in world.group()["Instances"]] == [True]
+    scaling.set_desired_capacity(AutoScalingGroupName=NAME, DesiredCapacity=0)
+    world.until(lambda: ended(world, "long-kept"))
+    assert len(world.instances("InService")) == 1
+    world.until(lambda: world.instances() == [])
+
+    # somebody insists: the hook gives the job its time, and the instance goes as soon as it has ended
+    world.send("long-ended")
+    world.until(lambda: begun(world, "long-ended"))
+    (instance,) = world.instances()
+    scaling.set_instance_protection(
+        AutoScalingGroupName=NAME, InstanceIds=[instance], ProtectedFromScaleIn=False
+    )
+    scaling.set_desired_capacity(AutoScalingGroupName=NAME, DesiredCapacity=0)
+    world.until(lambda: world.instances("Terminating:Wait") == [instance])
+    world.until(lambda: ended(world, "long-ended"))
+    world.until(lambda: world.instances() == [])
+    assert world.queue() == (0, 0)
+    # a unit that starts its worker again is told that this was done already
+    released = [
+        call.caller
+        for call in world.endpoint.calls
+        if call.action == "CompleteLifecycleAction" and call.status == 200
+    ]
+    assert released.count(instance) == 1
+
     told = world.client("cloudwatch").list_metrics(Namespace="HotStandby")["Metrics"]
     jobs = {one["Value"] for metric in told for one in metric["Dimensions"] if one["Name"] == "Job"}
-    assert jobs == {"nightly", "long", "short"}
+    assert jobs == {"nightly", "long", "short", "long-kept", "long-ended"}
     rights = {action.partition(":")[2] for grant in GRANTS["worker"] for action in grant.actions}
     calls = {call.action for call in world.endpoint.calls if call.caller.startswith("i-")}
-    assert calls - rights <= {"DeleteMessageBatch", "ChangeMessageVisibilityBatch"}, (
-        calls
-    )  # DeleteMessage is the right for both
+    # DeleteMessage is the right for a batch too, and no job here is long enough for its message to be extended
+    assert calls - rights <= {"DeleteMessageBatch"}, calls - rights
+    assert rights - calls <= {"DeleteMessage", "ChangeMessageVisibility"}, rights - calls
 
     # all of it goes, and nothing else
     assert world.endpoint.unimplemented == []
