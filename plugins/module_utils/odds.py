@@ -80,26 +80,28 @@ def alarm_at(watch: Watching, failed: float) -> float:
     return (watch.datapoints + good) * watch.period - failed
 
 
-def _span(values: Sequence[float]) -> Span:
+def span(values: Sequence[float]) -> Span:
+    """Of all that it may be."""
     return Span(round(min(values), 1), round(statistics.median(values), 1), round(max(values), 1))
 
 
-def _moments(whole: float) -> list[float]:
+def moments(whole: float) -> list[float]:
+    """At which something may happen in so many seconds, evenly spread."""
     return [whole * (number + 0.5) / STEPS for number in range(STEPS)]
 
 
 def product_dead(watch: Watching) -> Span:
     """The product dies and its node still answers, or EC2 says that the node is off."""
-    return _span([alarm_at(watch, failed) + watch.delay for failed in _moments(watch.period)])
+    return span([alarm_at(watch, failed) + watch.delay for failed in moments(watch.period)])
 
 
 def event_lost(watch: Watching) -> Span:
     """The same, when the alarm's event never arrives: the reconciler finds the alarm."""
-    return _span(
+    return span(
         [
             alarm_at(watch, failed) + watch.delay + wait
-            for failed in _moments(watch.period)
-            for wait in _moments(watch.reconcile)
+            for failed in moments(watch.period)
+            for wait in moments(watch.reconcile)
         ]
     )
 
@@ -107,17 +109,17 @@ def event_lost(watch: Watching) -> Span:
 def node_lost(watch: Watching) -> Span:
     """The node gives no answer: its heartbeat must be late too, and each look waits for its answer."""
     times = []
-    for failed in _moments(watch.period):
+    for failed in moments(watch.period):
         silent = watch.silence - (failed - watch.offset) % watch.period
         first = alarm_at(watch, failed) + watch.delay + watch.confirm
-        for phase in _moments(watch.reconcile):
+        for phase in moments(watch.reconcile):
             known = first
             look = alarm_at(watch, failed) + watch.delay + phase
             while known < silent:
                 known = look + watch.confirm
                 look = max(look + watch.reconcile, known)
             times.append(known)
-    return _span(times)
+    return span(times)
 
 
 def window_chance(watch: Watching, bad: float) -> float:
