@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup setup-dev demo demo-jobs test lint mypy sanity importer unit integration hosts soak-hosts soak-loaded mutation soak exhaustive hunt zipapp clean
+.PHONY: help setup setup-dev demo demo-jobs test lint mypy sanity importer unit integration hosts soak-hosts soak-loaded soak-jobs mutation soak exhaustive hunt zipapp clean
 
 PY := .venv/bin/python
 
@@ -18,6 +18,7 @@ help:
 	@echo 'make hunt     plants every fault of tests/simulation/planted and tells how each was caught'
 	@echo 'make hosts    the pair and the roles on two systemd hosts (podman, root)'
 	@echo 'make soak-loaded SECONDS=3600  false moves of a pair on two loaded hosts'
+	@echo 'make soak-jobs ROUNDS=1000 [SEED=..]: jobs and queues with nodes that are killed, frozen, too late; the jobs keep the journal'
 	@echo 'make zipapp   build/hotstandby.pyz, the command of the nodes'
 
 setup:
@@ -51,6 +52,11 @@ soak-hosts: setup-dev
 SECONDS ?= 3600
 soak-loaded: setup
 	@$(PY) benchmarks/rto/loaded.py --seconds $(SECONDS)
+
+# run-exclusive and consume as real processes, not part of CI, which plays 20 rounds; SEED repeats what was injected
+ROUNDS ?= 1000
+soak-jobs: setup
+	@$(PY) -m sandbox.jobs.soak --rounds $(ROUNDS) --seed $(SEED)
 
 mypy: setup
 	@$(PY) hack/checks/run.py mypy
