@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What run-exclusive adds to a command, and how many messages of `true` consume works in a second beside a plain boto3 loop.
 
-`python benchmarks/jobs/run.py [--rounds N] [--messages N]` from the checkout; prints JSON. The loop does what a plain worker
-does: receive, subprocess.run, delete, with the same boto3 and the same endpoint.
+`python benchmarks/jobs/run.py [--rounds N] [--messages N] [--peer]` from the checkout; prints JSON. The loop does what a plain
+worker does: receive, subprocess.run, delete, with the same boto3 and the same endpoint. The peer is aws-sqs-consumer of PyPI, one
+message at a time and ten at a time, in an environment of its own under build/.
 """
 
 from __future__ import annotations
@@ -36,6 +37,40 @@ for number in range(int(sys.argv[4])):
     sqs.delete_message(QueueUrl=sys.argv[1], ReceiptHandle=message["ReceiptHandle"])
 """
 
+PEER, PEER_WITH = "aws-sqs-consumer==0.0.15", "boto3"
+CONSUMER = """
+import subprocess, sys
+import boto3
+from aws_sqs_consumer import Consumer
+left = int(sys.argv[4])
+class Peer(Consumer):
+    def handle_message(self, message):
+        global left
+        subprocess.run(["true"], input=message.Body.encode(), check=True)
+        left -= 1
+        if not left:
+            self.stop()
+    def handle_message_batch(self, messages):
+        for message in messages:
+            self.handle_message(message)
+client = boto3.client("sqs", region_name=sys.argv[2], endpoint_url=sys.argv[3])
+Peer(sys.argv[1], region=sys.argv[2], sqs_client=client, batch_size=int(sys.argv[5])).start()
+"""
+
+
+def peer() -> str:
+    """The Python that has the peer, with our own boto3's version."""
+    import boto3
+
+    place = ROOT / "build" / "jobs-peer"
+    python = place / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "-q", PEER, f"{PEER_WITH}=={boto3.__version__}"], check=True
+        )
+    return str(python)
+
 
 def timed(command: list[str], env: dict[str, str]) -> tuple[float, float]:
     """(seconds of the clock, seconds of a core by the command and its children)."""
@@ -53,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--messages", type=int, default=200)
+    parser.add_argument("--peer", action="store_true")
     given = parser.parse_args()
     endpoint = Endpoint()
     endpoint.keys = {KEY: Caller("controller", "controller")}
@@ -111,14 +147,24 @@ def main() -> None:
             "consume": [*command, "consume", "--queue", url, *aws, "--max", count, "--", "true"],
             "boto3_loop": [sys.executable, "-c", LOOP, url, REGION, endpoint.url, count],
         }
+        if given.peer:
+            python = peer()
+            for name, size in (("aws_sqs_consumer", "1"), ("aws_sqs_consumer_ten", "10")):
+                workers[name] = [python, "-c", CONSUMER, url, REGION, endpoint.url, count, size]
         for name, worker in workers.items():
             for number in range(given.messages):
                 sqs.send_message(QueueUrl=url, MessageBody=str(number))
+            endpoint.clear_calls()
             took_all, core = timed(worker, env)
+            names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+            asked = len(endpoint.calls)
+            left = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
             found[name] = {
                 "messages_per_second": round(given.messages / took_all, 1),
                 "core_ms_per_message": round(1000 * core / given.messages, 2),
                 "messages_per_core_second": round(given.messages / core, 1),
+                "requests_per_message": round(asked / given.messages, 2),
+                "messages_left": sum(int(left[name]) for name in names),
             }
     endpoint.stop()
     print(json.dumps(found, indent=2))
