@@ -207,7 +207,7 @@ class Run:
         try:
             self._clients("sns").publish(
                 TopicArn=self._settings.topic,
-                Subject=one_line(f"[{notice.kind}] {self._pair.name}: {notice.subject}"),
+                Subject=subject_line(f"[{notice.kind}] {self._pair.name}: {notice.subject}"),
                 Message=notice.text,
                 MessageAttributes={
                     "kind": {"DataType": "String", "StringValue": notice.kind},
@@ -255,7 +255,7 @@ class Run:
             self._log.append(str(error))
 
 
-def one_line(text: str) -> str:
+def subject_line(text: str) -> str:
     """A subject as SNS takes it: ASCII, one line, not too long."""
     plain = "".join(char if " " <= char <= "~" else "?" for char in text)
     return plain if len(plain) <= SUBJECT else f"{plain[: SUBJECT - 3]}..."

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
 
+from ansible_collections.hotstandby.ops.plugins.module_utils.store import LATER
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 START = 1_790_000_000.0  # epoch seconds at which a simulated world begins
@@ -114,8 +115,14 @@ class Dynamo:
             self._check("PutItem", arguments)
             key = self._key(arguments["Item"])
             if "ConditionExpression" in arguments:
-                assert arguments["ConditionExpression"] == "attribute_not_exists(#p)"
-                if key in self.items:
+                kept = self.items.get(key)
+                if arguments["ConditionExpression"] == LATER:
+                    limit = float(arguments["ExpressionAttributeValues"][":ended"]["N"])
+                    fits = kept is None or float(kept.get("ended", {}).get("N", limit)) <= limit
+                else:
+                    assert arguments["ConditionExpression"] == "attribute_not_exists(#p)"
+                    fits = kept is None
+                if not fits:
                     raise client_error("ConditionalCheckFailedException", "PutItem")
             self.items[key] = copy.deepcopy(arguments["Item"])
             return {}
