@@ -155,9 +155,6 @@ class Session:
         move = self.record.move
         if move is None or self.request.check:
             return ""
-        # in this order: who stands still after this check carries a time from before its successor's
-        ended = self.ports.store.now()
-        self.holder.ready()
         values = {
             "id": move.id,
             "kind": move.kind,
@@ -172,7 +169,7 @@ class Session:
             "by": move.by,
             "unfenced": move.unfenced,
             "began": move.began,
-            "ended": ended,
+            "ended": self.ports.store.now(),
             "downtime_seconds": self.downtime,
             "steps": self.journal.all(),
         }

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
 
-from ansible_collections.hotstandby.ops.plugins.module_utils.store import LATER
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 START = 1_790_000_000.0  # epoch seconds at which a simulated world begins
@@ -115,14 +114,8 @@ class Dynamo:
             self._check("PutItem", arguments)
             key = self._key(arguments["Item"])
             if "ConditionExpression" in arguments:
-                kept = self.items.get(key)
-                if arguments["ConditionExpression"] == LATER:
-                    limit = float(arguments["ExpressionAttributeValues"][":ended"]["N"])
-                    fits = kept is None or float(kept.get("ended", {}).get("N", limit)) <= limit
-                else:
-                    assert arguments["ConditionExpression"] == "attribute_not_exists(#p)"
-                    fits = kept is None
-                if not fits:
+                assert arguments["ConditionExpression"] == "attribute_not_exists(#p)"
+                if key in self.items:
                     raise client_error("ConditionalCheckFailedException", "PutItem")
             self.items[key] = copy.deepcopy(arguments["Item"])
             return {}
