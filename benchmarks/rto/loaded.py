@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How often a pair that is well moves for nothing while both hosts have no CPU and no disk to spare.
 
+The pair's timeouts are those that it has as shipped.
+
 Usage: python benchmarks/rto/loaded.py [--seconds 3600] [--heartbeat 3]; needs `make setup`, root and podman. Exits 1 when it moved.
 """
 
@@ -36,6 +38,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--heartbeat", type=float, default=3.0)
     asked = parser.parse_args()
+    os.environ["SANDBOX_CONFIRM"] = "20"
     with tempfile.TemporaryDirectory(prefix="hotstandby-") as state:
         pair = Hosts(state, 20, asked.heartbeat)
         try:

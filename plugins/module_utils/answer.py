@@ -43,6 +43,11 @@ class Answer:
         return bool(self.detail.get("refused"))
 
     @property
+    def up(self) -> bool:
+        """Whether the service runs there, or hangs: one that gives no answer where no process of it was found does neither."""
+        return self.state == "running" or (self.state == "hung" and self.detail.get("processes") != 0)
+
+    @property
     def message(self) -> str:
         """One line for people."""
         return str(self.detail.get("message", ""))

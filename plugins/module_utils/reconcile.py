@@ -229,7 +229,7 @@ def _watching(sight: Sight, record: Record, active: str) -> Iterator[Notice]:
     if (
         other is not None
         and other.time is not None
-        and other.state in ("running", "hung")
+        and other.state == "running"
         and other.time > _granted(record)
     ):
         text = (

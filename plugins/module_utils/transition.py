@@ -340,7 +340,7 @@ class Transition:
                     timeout=limit,
                 )
                 reply, source = replies[move.target], replies.get(move.source)
-                if isinstance(source, Answer) and source.state in ("running", "hung"):
+                if isinstance(source, Answer) and source.up:
                     note.outcome, note.detail = "failed", f"the service is up on {move.source} again as well"
                     break
                 if isinstance(reply, Answer) and reply.state == "running":

@@ -98,7 +98,9 @@ def _record_detail(reading: Pending, limit: float) -> dict[str, Any]:
 def status(guard: Guard, limit: float) -> Outcome:
     """The product's state; asks neither the record nor anybody else."""
     found, attempts = guard.control.ask_patiently(limit)
-    return told(found.state, found.message, attempts=attempts)
+    # a busy host's product gives no answer although it is stopped: then its processes tell
+    counted = {"processes": guard.control.count()} if found.state == "hung" else {}
+    return told(found.state, found.message, attempts=attempts, **counted)
 
 
 def look(guard: Guard, instance_id: Optional[str], limit: float, active: str = "") -> Outcome:

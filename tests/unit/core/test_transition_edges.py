@@ -382,6 +382,18 @@ def test_a_source_that_is_not_up_is_told_beside_the_target(state: str) -> None:
     assert result.outcome == "moved" and ("verify", "ok", f"hub-b runs, hub-a is {state}") in told(result)
 
 
+@pytest.mark.parametrize(("processes", "outcome"), [(0, "moved"), (3, "rolled_back"), (None, "rolled_back")])
+def test_a_source_without_an_answer_is_up_unless_no_process_of_it_is_left(
+    processes: int | None, outcome: str
+) -> None:
+    world = dead(World().steady())
+    acts(world, "hub-a", status=("hung", {"processes": processes}, 0.0))
+    result = world.run()
+    turned = ("verify", "failed", "the service is up on hub-a again as well") in told(result)
+    assert turned is (outcome != "moved")
+    assert (result.outcome == "moved") is (outcome == "moved")
+
+
 def test_a_source_that_nobody_can_reach_is_not_waited_for() -> None:
     world = dead(World().steady())
     world.network.hook = lambda _service, _operation, _done: setattr(

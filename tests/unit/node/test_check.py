@@ -257,7 +257,15 @@ def test_hung_takes_three_in_a_row_within_the_limit() -> None:
     began = machine.now
     outcome = machine.do(lambda guard: look.status(guard, 15))
     assert (outcome.state, outcome.code, outcome.detail["attempts"]) == ("hung", 4, 3)
+    assert outcome.detail["processes"] > 0
     assert 14 < machine.now - began < 16
+
+
+def test_a_status_without_an_answer_tells_that_no_process_is_left() -> None:
+    machine = Machine()
+    machine.status_hangs = True
+    outcome = machine.do(lambda guard: look.status(guard, 15))
+    assert (outcome.state, outcome.detail["processes"]) == ("hung", 0)
 
 
 def test_one_answer_in_three_is_an_answer() -> None:
