@@ -162,7 +162,14 @@ class Functions:
                         backend.send_message(
                             queued.name,
                             json.dumps(event),
-                            {"ErrorMessage": {"data_type": "String", "string_value": str(error)[:1000]}},
+                            {
+                                name: {"DataType": kind, "StringValue": value}
+                                for name, kind, value in (
+                                    ("RequestID", "String", str(uuid.uuid4())),
+                                    ("ErrorCode", "Number", "200"),
+                                    ("ErrorMessage", "String", json.dumps(error)[:1000]),
+                                )
+                            },
                         )
 
     # -- one run

@@ -139,7 +139,7 @@ class Groups:
 
     # -- policies
 
-    def execute(self, region: str, arn: str, over: float) -> bool:
+    def execute(self, region: str, arn: str, over: float, now: float | None = None) -> bool:
         """Run a step policy with a metric so far over (or under) its alarm's threshold. False when there is none."""
         from .mended import backend as backend_of
 
@@ -151,11 +151,12 @@ class Groups:
                 return False
             step = next((one for one in policy.step_adjustments if _within(one, over)), None)
             if step is not None:
-                self._adjust(group, policy, int(step["ScalingAdjustment"]))
+                self._adjust(
+                    group, policy, int(step["ScalingAdjustment"]), time.time() if now is None else now
+                )
         return True
 
-    def _adjust(self, group: Any, policy: Any, by: int) -> None:
-        now = time.time()
+    def _adjust(self, group: Any, policy: Any, by: int, now: float) -> None:
         staying = [one for one in group.instance_states if one.lifecycle_state in ("Pending", "InService")]
         warmup = getattr(group, "sandbox_warmup", 0.0)
         if by > 0 and policy.estimated_instance_warmup is not None:
@@ -241,18 +242,28 @@ def mend(endpoint: Endpoint) -> None:
             state.protected_from_scale_in = response._get_bool_param("ProtectedFromScaleIn")
         return EmptyResult()
 
-    def complete_lifecycle_action(response: Any) -> Any:
+    def waiting(response: Any) -> Any:
+        """The instance that waits at the hook which the call names."""
         state = member(response, response._get_param("InstanceId"))
-        if state.lifecycle_state != "Terminating:Wait":
-            raise refuse(f"No active Lifecycle Action found with instance ID {state.instance.id}")
-        state.completed = True
+        hook = _hook(response.autoscaling_backend, state.instance.autoscaling_group)
+        named = hook is not None and hook.name == response._get_param("LifecycleHookName")
+        # nobody is told a token here: the hook has no topic
+        token = response._get_param("LifecycleActionToken")
+        if state.lifecycle_state != "Terminating:Wait" or not named or token:
+            raise refuse(
+                f"No active Lifecycle Action found with {f'token {token}' if token else f'instance ID {state.instance.id}'}"
+            )
+        return state
+
+    def complete_lifecycle_action(response: Any) -> Any:
+        result = response._get_param("LifecycleActionResult")
+        if result not in ("CONTINUE", "ABANDON"):
+            raise refuse(f"Lifecycle action result {result} is neither CONTINUE nor ABANDON")
+        waiting(response).completed = True
         return EmptyResult()
 
     def record_lifecycle_action_heartbeat(response: Any) -> Any:
-        state = member(response, response._get_param("InstanceId"))
-        if state.lifecycle_state != "Terminating:Wait":
-            raise refuse(f"No active Lifecycle Action found with instance ID {state.instance.id}")
-        _mended[0].groups._since[state.instance.id] = time.time()
+        _mended[0].groups._since[waiting(response).instance.id] = time.time()
         return EmptyResult()
 
     def delete_auto_scaling_group(response: Any) -> Any:

@@ -126,7 +126,7 @@ class Ticker:
             over = self._judge(backend, alarm, ended, period)
             if alarm.state_value == "ALARM":
                 # for as long as it lasts, not only when it begins
-                self._scale(backend.region_name, alarm, over)
+                self._scale(backend.region_name, alarm, over, now)
         if alarm.state_value == before:
             return None
         self._states[key] = alarm.state_value
@@ -152,9 +152,9 @@ class Ticker:
             for topic in topics:
                 topic.publish(alarm.state_reason, f'{alarm.state_value}: "{alarm.name}" in {region}')
 
-    def _scale(self, region: str, alarm: Any, over: float) -> None:
+    def _scale(self, region: str, alarm: Any, over: float, now: float) -> None:
         for arn in alarm.alarm_actions if alarm.actions_enabled else []:
-            if ":scalingPolicy:" in arn and not self._endpoint.groups.execute(region, arn, over):
+            if ":scalingPolicy:" in arn and not self._endpoint.groups.execute(region, arn, over, now):
                 self._endpoint.unimplemented.append(f"cloudwatch:action ({arn})")
 
     def _judge(self, backend: Any, alarm: Any, ended: float, period: float) -> float:

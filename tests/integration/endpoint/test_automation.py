@@ -215,9 +215,12 @@ def test_a_function_that_fails_is_tried_three_times_and_then_dead(made: Made, mo
     end = time.monotonic() + 20
     found: list[Any] = []
     while not found and time.monotonic() < end:
-        found = made.clients("sqs").receive_message(QueueUrl=made.queue).get("Messages", [])
+        answer = made.clients("sqs").receive_message(QueueUrl=made.queue, MessageAttributeNames=["All"])
+        found = answer.get("Messages", [])
         time.sleep(0.05)
     assert json.loads(found[0]["Body"]) == {"fail": True}
+    told = {name: value["StringValue"] for name, value in found[0]["MessageAttributes"].items()}
+    assert set(told) == {"RequestID", "ErrorCode", "ErrorMessage"} and "as asked" in told["ErrorMessage"]
     assert len(made.events()) == 3
 
 

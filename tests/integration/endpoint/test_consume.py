@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Consumers:
         self.url = sqs.create_queue(QueueName="work", Attributes={"RedrivePolicy": redrive})["QueueUrl"]
         self.credentials = folder / "credentials"
         self.made: list[subprocess.Popen[str]] = []
+        self.metadata: dict[str, str] = {}
         self.keys(KEY)
 
     def keys(self, key: str) -> None:
@@ -51,6 +53,7 @@ class Consumers:
         env = {
             "PATH": f"{Path(self.program).parent}:/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8",
             "AWS_SHARED_CREDENTIALS_FILE": str(self.credentials), "HOTSTANDBY_NODE": f"n{len(self.made)}",
+            **self.metadata,
         }  # fmt: skip
         where = ["--queue", self.url, "--region", REGION, "--endpoint-url", self.endpoint.url, "--poll", "1"]
         process = subprocess.Popen(
@@ -199,6 +202,66 @@ def test_sigterm_lets_a_job_finish_or_gives_its_message_back(
         assert work.lines() == ["begun", "ended"] and (answer["done"], work.count()) == (1, (0, 0))
     else:
         assert work.lines() == ["begun"] and (answer["returned"], work.count()) == (1, (1, 0))
+
+
+@pytest.fixture
+def instance(work: Consumers, endpoint: Endpoint) -> Iterator[str]:
+    """The consumers run on this one."""
+    name = "i-0123456789abcdef0"
+    url = endpoint.add_metadata(name, KEY, "secret", REGION)
+    work.metadata = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": url}
+    yield name
+    endpoint.remove_metadata(name)
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_a_spot_notice_lets_a_job_finish_or_gives_its_message_back_in_time(
+    work: Consumers, until: Until, instance: str, finishes: bool
+) -> None:
+    work.send("job")
+    # the service is asked each 5 seconds
+    process = work.start("echo begun >>log; sleep 7; echo ended >>log", "--notices", "--grace", "3600")
+    until(work.lines, 60)
+    # 15 s of the time are kept for the end of the command: nothing is left of 16, and 75 of 90
+    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + (90 if finishes else 16)))
+    work.endpoint.set_metadata(
+        instance, "/latest/meta-data/spot/instance-action", json.dumps({"action": "terminate", "time": end})
+    )
+    code, answer, _err = ended(process)
+    assert (code, answer["why"]) == (0, "a spot notice")
+    if finishes:
+        assert work.lines() == ["begun", "ended"] and (answer["done"], work.count()) == (1, (0, 0))
+    else:
+        assert work.lines() == ["begun"] and (answer["returned"], work.count()) == (1, (1, 0))
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_a_group_that_refuses_or_does_not_answer_stops_no_work(
+    work: Consumers, instance: str, down: bool
+) -> None:
+    if down:
+        work.endpoint.faults.down.add("autoscaling")
+    for _message in range(20):
+        work.send("job")
+    code, answer, err = ended(work.start("echo ran >>log", "--group", "nobodys", "--max", "20"))
+    assert (code, answer["done"], work.lines(), work.count()) == (0, 20, ["ran"] * 20, (0, 0))
+    assert "SetInstanceProtection" in err and "the work goes on" in err
+    # the first message's, a second try at most, and the last word
+    asked = [call.action for call in work.endpoint.calls if call.service == "autoscaling"]
+    assert down or 1 <= len(asked) <= 3, asked
+
+
+def test_a_fifo_queue_keeps_its_order(work: Consumers) -> None:
+    work.url = work.sqs.create_queue(QueueName="work.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    for number in range(12):
+        work.sqs.send_message(
+            QueueUrl=work.url, MessageBody=str(number), MessageGroupId=f"g{number % 2}",
+            MessageDeduplicationId=str(number),
+        )  # fmt: skip
+    code, answer, _err = ended(work.start("cat >>log; echo >>log", "--max", "12"))
+    assert (code, answer["done"], work.count()) == (0, 12, (0, 0))
+    for group in (0, 1):
+        assert [int(line) for line in work.lines() if int(line) % 2 == group] == list(range(group, 12, 2))
 
 
 def test_an_idle_consumer_ends(work: Consumers) -> None:

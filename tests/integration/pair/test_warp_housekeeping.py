@@ -118,6 +118,11 @@ def test_a_whole_directory_goes_to_systemd_tmpfiles(host: Host) -> None:
     rules = [{"path": str(host.work / "all"), "age": 1}]
     host.put("all/new.bin", 0)
     host.put("all/.hotstandby-data", 0)
+    # its content is old, its inode is from today: neither listed nor removed
+    host.put("all/old.bin", 50)
+    code, text, _changed = host.role(rules)
+    assert code == 0 and "nothing is old enough" in text, text
+    (host.work / "all/old.bin").rename(host.place / "away.bin")
     code, text, _changed = host.role(rules, warp_housekeeping_dry_run=False)
     assert code == 0 and host.installed() == ["etc/tmpfiles.d/hotstandby-warp.conf"], text
     config = host.root / "etc/tmpfiles.d/hotstandby-warp.conf"
