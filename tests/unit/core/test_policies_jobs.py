@@ -74,7 +74,7 @@ def test_each_right_of_a_schedule_is_that_of_a_target() -> None:
         encoding="utf-8"
     )
     for right in rights("schedule"):
-        service, _, action = right.partition(":")
+        service, action = right.split(":")
         assert f"'{service}:{action[0].lower()}{action[1:]}'" in template
     assert template.count("'action': '") == len(rights("schedule"))
 
