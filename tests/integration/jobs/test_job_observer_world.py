@@ -104,8 +104,10 @@ def test_it_is_made_works_and_goes(world: JobWorld) -> None:
     world.until(lambda: begun(world, "long-kept"))
     assert [one["ProtectedFromScaleIn"] for one in world.group()["Instances"]] == [True]
     scaling.set_desired_capacity(AutoScalingGroupName=NAME, DesiredCapacity=0)
-    world.until(lambda: ended(world, "long-kept"))
+    world.until(lambda: world.group()["DesiredCapacity"] == 0)
+    world.endpoint.groups.reconcile(time.time())
     assert len(world.instances("InService")) == 1
+    world.until(lambda: ended(world, "long-kept"))
     world.until(lambda: world.instances() == [])
 
     # somebody insists: the hook gives the job its time, and the instance goes as soon as it has ended
