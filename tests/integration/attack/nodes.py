@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sandbox.world import processes
 from tests.integration.pair.rig import Rig
 
 
@@ -37,17 +38,28 @@ def holder(rig: Rig, node: str, verb: str) -> dict[str, Any]:
 
 
 class GuardKiller(threading.Thread):
-    """Kills the guard of a node (SIGSTOP, then SIGKILL) as soon as it holds the lock for `verb` and `ready` says so."""
+    """Kills the guard of a node (SIGSTOP, then SIGKILL) as soon as it holds the lock for `verb` and `ready` says so.
+
+    A context: it looks for as long as the body runs, however slow the machine is.
+    """
 
     def __init__(self, rig: Rig, node: str, verb: str, ready: Callable[[], bool]) -> None:
         super().__init__(daemon=True)
         self.rig, self.node, self.verb, self.ready = rig, node, verb, ready
         self.killed = 0
         self.found: dict[str, str] = {}
+        self._over = threading.Event()
+
+    def __enter__(self) -> GuardKiller:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self.join(10)
 
     def run(self) -> None:
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
+        while not self._over.wait(0.0005):
             pid = int(holder(self.rig, self.node, self.verb).get("pid", 0))
             if pid and self.ready():
                 os.kill(pid, signal.SIGSTOP)
@@ -55,7 +67,12 @@ class GuardKiller(threading.Thread):
                 os.kill(pid, signal.SIGKILL)
                 self.killed = pid
                 return
-            time.sleep(0.0005)
+
+
+def runs(rig: Rig, node: str, program: str) -> bool:
+    """Whether a program of the product, such as hubstop, is at work on a node."""
+    path = f"{rig.info['nodes'][node]['root']}/opt/hub/bin/{program}".encode()
+    return any(path in processes.command(pid)[:4] for pid in processes.find(str(rig.state), node))
 
 
 def knobs(rig: Rig, node: str, **values: Any) -> None:

@@ -19,6 +19,7 @@ from tests.integration.attack.nodes import (
     knobs,
     memory,
     order,
+    runs,
     send,
 )
 from tests.integration.pair.rig import Rig
@@ -38,23 +39,27 @@ def well(rig: Rig) -> None:
 def test_the_starting_guard_is_killed(rig: Rig, mode: str, point: str) -> None:
     if mode == "failover":
         rig.torment("hub-a", "product-kill")
-    if point == "starting":
-        knobs(rig, "hub-b", start_seconds=1.5)
-    old, begun = memory(rig, "hub-b", "seen"), time.monotonic()
+    if point != "signed":
+        knobs(rig, "hub-b", start_seconds=3)
+    old = memory(rig, "hub-b", "seen")
+
+    def at(label: str) -> bool:
+        # its read of the record is withheld: it has signed, and has seen nothing yet
+        if point == "signed" and label == "before SendCommand:start@B":
+            rig.trap("dynamodb:GetItem", "hold", who="hub-b", run="nobody")
+        return False
 
     def ready() -> bool:
-        nonlocal begun
         if point == "signed":
-            return True
+            traps = rig.ask("traps")["traps"]
+            return bool(traps) and all(trap["sprung"] for trap in traps)
         if memory(rig, "hub-b", "seen") == old:
-            begun = time.monotonic()
             return False
-        return point == "seen" or time.monotonic() - begun > 0.7
+        return point == "seen" or runs(rig, "hub-b", "hubd")
 
-    killer = GuardKiller(rig, "hub-b", "start", ready)
-    killer.start()
-    result = Controller(rig, "one").move(mode=mode, to="hub-b")
-    killer.join(5)
+    with GuardKiller(rig, "hub-b", "start", ready) as killer:
+        result = Controller(rig, "one", at).move(mode=mode, to="hub-b")
+    rig.ask("release", run="nobody")
     assert killer.killed
     assert (killer.found["seen"] == old.strip()) is (point == "signed")
     # whatever had begun to start is found or stopped: the move went on there, or turned back
@@ -66,26 +71,25 @@ def test_the_starting_guard_is_killed(rig: Rig, mode: str, point: str) -> None:
 @pytest.mark.parametrize("point", ["signed", "floor", "stopping"])
 @pytest.mark.parametrize("mode", ["failover", "switchover"])
 def test_the_stopping_guard_is_killed(rig: Rig, mode: str, point: str) -> None:
+    # the product would stop for far longer than the guard is looked for: only a kill ends this stop
+    stop = 60
     if mode == "failover":
         rig.torment("hub-a", "product-hang")
-    knobs(rig, "hub-a", stop_seconds=2, status_hangs=mode == "failover")
-    old, begun = memory(rig, "hub-a", "floor"), time.monotonic()
+    knobs(rig, "hub-a", stop_seconds=stop, status_hangs=mode == "failover")
+    old = memory(rig, "hub-a", "floor")
 
     def ready() -> bool:
-        nonlocal begun
         if point == "signed":
             return True
         if memory(rig, "hub-a", "floor") == old:
-            begun = time.monotonic()
             return False
-        return point == "floor" or time.monotonic() - begun > 0.5
+        return point == "floor" or runs(rig, "hub-a", "hubstop")
 
-    killer = GuardKiller(rig, "hub-a", "stop", ready)
-    killer.start()
-    timeouts = {**rig.info["pair"]["timeouts"], "confirm": 3}
-    result = Controller(rig, "one", timeouts=timeouts).move(mode=mode, to="hub-b")
-    killer.join(5)
+    timeouts = {**rig.info["pair"]["timeouts"], "stop": stop}
+    with GuardKiller(rig, "hub-a", "stop", ready) as killer:
+        result = Controller(rig, "one", timeouts=timeouts).move(mode=mode, to="hub-b")
     assert killer.killed
+    assert point == "signed" or killer.found["floor"] != old.strip()
     # nobody answered that it is stopped, so it was fenced
     assert result.outcome == "moved" and "fence" in [step["name"] for step in result.steps], result.message
     assert rig.power("hub-a") == "stopped"
