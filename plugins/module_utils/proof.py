@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Optional
 
 from .answer import Answer, NoAnswer, Reply
@@ -36,10 +37,14 @@ def stopped(reply: Optional[Reply]) -> bool:
 
 
 class Proof:
-    """Stops the source of a move and proves it. `heard` tells whether it answered when it was last asked."""
+    """Stops the source of a move and proves it. `heard` tells whether it answered when it was last asked.
 
-    def __init__(self, session: Session) -> None:
+    `sent` is called when a stop has been sent: what need not wait for its proof.
+    """
+
+    def __init__(self, session: Session, sent: Callable[[], None]) -> None:
         self._session = session
+        self._sent = sent
         self._stop_id = ""
         self.heard = True
 
@@ -95,6 +100,7 @@ class Proof:
         self._stop_id = nodes.send(
             "stop", names, move=move.id, epoch=session.record.epoch, mode=mode, timeout=limit
         )
+        self._sent()
         if not self.heard and len(names) == 1:
             # a source that was silent is sent the stop, not waited for; a late answer counts all the same
             return NoAnswer("it gave no answer before, and is not waited for")

@@ -10,8 +10,10 @@ the record before it is done, so that the next holder can finish what this one l
 from __future__ import annotations
 
 import dataclasses
-from typing import NoReturn, Optional
+from collections.abc import Callable
+from typing import Any, NoReturn, Optional
 
+from .ahead import Ahead
 from .answer import Answer, NoAnswer, Reply
 from .checks import PairError
 from .confirm import MARGIN, confirm, eligible, look
@@ -52,7 +54,8 @@ class Transition:
         self._ports = ports
         self._request = request
         self._session = Session(pair, ports, request)
-        self._proof = Proof(self._session)
+        self._ahead = Ahead(self._session)
+        self._proof = Proof(self._session, self._ahead.send)
 
     def run(self) -> Result:
         """Move the pair, or say why not. Never raises for anything that a pair or AWS can do."""
@@ -158,13 +161,16 @@ class Transition:
             self._pay(tuple(dict.fromkeys([*record.pending, *strayed])))
         raise Ended("unchanged", f"{target} is active and well (epoch {record.epoch})", failed=False)
 
-    def _status(self, action: str, name: str, active: str = "") -> Reply:
-        """Ask one node, for as long as `timeouts.confirm` allows. Raises CommandError."""
-        limit = self._pair.timeouts.confirm
+    def _ask(self, action: str, name: str, limit: int, keep: Callable[[], None], **arguments: Any) -> Reply:
+        """Ask one node, for `limit` seconds. Raises CommandError."""
         asked = self._ports.nodes.ask(
-            action, [name], wait=limit + MARGIN, keep=self._session.holder.keep, timeout=limit, active=active
+            action, [name], wait=limit + MARGIN, keep=keep, timeout=limit, **arguments
         )
         return asked[name]
+
+    def _status(self, action: str, name: str, active: str = "") -> Reply:
+        """Ask one node, for as long as `timeouts.confirm` allows. Raises CommandError."""
+        return self._ask(action, name, self._pair.timeouts.confirm, self._session.holder.keep, active=active)
 
     def _pay(self, pending: tuple[str, ...]) -> NoReturn:
         """Move the addresses that an earlier move left pending, or that strayed. Always raises Ended."""
@@ -274,15 +280,9 @@ class Transition:
             return self._failed(NoAnswer("three runs died at this step"), for_good=True)
         with session.step("start") as note:
             session.holder.ready()
-            reply = self._ports.nodes.ask(
-                "start",
-                [move.target],
-                wait=limit + MARGIN,
-                keep=session.keep,
-                move=move.id,
-                epoch=session.record.epoch,
-                timeout=limit,
-            )[move.target]
+            reply = self._ahead.reply() or self._ask(
+                "start", move.target, limit, session.keep, move=move.id, epoch=session.record.epoch
+            )
             if isinstance(reply, NoAnswer):
                 again = self._status("status", move.target)
                 # running with exactly this epoch seen is an answer too

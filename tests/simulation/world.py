@@ -89,6 +89,15 @@ class Node:
         self.world.product(self, "stopped")
         return "stopped", {"proof": "status 240, no process left"}, self.stop_seconds
 
+    def awaits(self, parameters: dict[str, str]) -> bool:
+        """Whether this start was sent ahead of its grant, and waits for it; not longer than leaves it the time of a start."""
+        if parameters["Action"] != "start":
+            return False
+        record, move = self.world.record(), self.world.record().move
+        if record.active is not None or move is None:
+            return False
+        return move.target == self.name and int(parameters["Epoch"]) == record.epoch + 1
+
     def _start(self, epoch: int) -> tuple[str, dict[str, Any], float]:
         record = self.world.record()
         if record.active != self.name or record.epoch != epoch or epoch <= self.floor or epoch < self.seen:
@@ -219,10 +228,15 @@ class Ssm:
         }
         world._commands[command_id][node.instance_id] = item
 
+        sent, patience = world.clock.now, float(parameters["Timeout"]) - world.pair().timeouts.start
+
         def begin() -> None:
             if node.frozen or node.power != "running":
                 return
             item.update(Status="InProgress", StatusDetails="InProgress")
+            if node.awaits(parameters) and world.clock.now - sent < patience:
+                world.clock.at(0.05, begin)
+                return
             state, detail, seconds = node.act(parameters)
 
             def end() -> None:

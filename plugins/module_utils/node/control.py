@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
-from ..products.base import Cutting, Process, Product, ProductError, Ran, Status
+from ..products.base import Cutting, Lasting, Process, Product, ProductError, Ran, Status
 from .host import Host
 from .outcome import Outcome, done, failed
 
@@ -81,6 +81,14 @@ class Control:
         except ProductError:
             return None
 
+    def _surely_down(self) -> bool:
+        """Whether nothing of it can be up, so that asking the product itself would only cost downtime."""
+        try:
+            lasts = isinstance(self.product, Lasting) and self.product.lasts()
+            return not lasts and not self.product.leftovers()
+        except ProductError:
+            return False
+
     def _left(self, deadline: float) -> float:
         return deadline - self.host.monotonic()
 
@@ -97,7 +105,10 @@ class Control:
                     "unknown", text, code="still_draining", already=False, still_stopping=bool(under_way)
                 )
             self.host.sleep(PAUSE)
-        status = self.ask(min(ANSWER, self._left(deadline)))
+        if self._surely_down():
+            status = Status("stopped", "no process of it is there")
+        else:
+            status = self.ask(min(ANSWER, self._left(deadline)))
         if status.state == "running":
             return done(
                 "running", f"it runs already: {status.message}", already=True, seconds=self._since(begun)

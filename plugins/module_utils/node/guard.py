@@ -25,6 +25,10 @@ PATIENCE = 2.0  # seconds between SIGTERM and SIGKILL
 FOLDER = 10.0  # seconds the shared folder gets to answer; a dead NFS server never does
 BOOT_LIMIT = 600.0  # seconds that boot waits for network and mounts
 BOOT_PAUSE = 5.0
+AHEAD = (
+    0.03,
+    1.0,
+)  # least and most seconds between two looks for a grant; between them a twentieth of the wait
 QUICK = 5.0  # seconds for a status that only decorates a refusal
 
 
@@ -129,23 +133,45 @@ class Guard:
                 )
             self.host.log(f"start without record by {self.host.user()}: {reason}")
         deadline = self.host.monotonic() + limit
+        # an order that was sent ahead waits no longer than leaves it the whole time of a start
+        patient = deadline - self.config.pair.timeouts.start
         self.host.own_group()
         self.store.prepare()
         try:
-            handle = self._wait_for_lock(deadline)
-            if handle is None:
-                return refused(self._busy(limit), still_stopping=self._stops())
-            try:
-                return self._start(asked, handle, deadline)
-            finally:
-                self.state.release(handle)
+            while True:
+                handle = self._wait_for_lock(deadline)
+                if handle is None:
+                    return refused(self._busy(limit), still_stopping=self._stops())
+                try:
+                    outcome = self._start(asked, handle, deadline, patient)
+                finally:
+                    self.state.release(handle)
+                if outcome is not None:
+                    return outcome
+                deadline = self._granted(asked, patient) + self.config.pair.timeouts.start
         except StateError as error:
             return refused(Decision("state_not_written", f"{error}: nothing was started"))
 
-    def _start(self, asked: Asked, handle: Any, deadline: float) -> Outcome:
+    def _granted(self, asked: Asked, until: float) -> float:
+        """Wait, without the lock, while an order was sent ahead of its grant; returns the time at which that ended."""
+        least, most = AHEAD
+        began = now = self.host.monotonic()
+        while now < until:
+            self.host.sleep(min(max(least, (now - began) / 20), most, until - now))
+            record = read_record(self.store)
+            now = self.host.monotonic()
+            # a record that cannot be read just now may be readable in time
+            if isinstance(record, Record) and not rules.awaits(asked, record, self.config.node.name):
+                break
+        return min(now, until)
+
+    def _start(self, asked: Asked, handle: Any, deadline: float, patient: float) -> Optional[Outcome]:
+        """Judge and start, under the lock; None while an order was sent ahead of its grant and may wait, until `patient`."""
         self.state.sign(handle, "start", asked.epoch, oath=asked.who == OATH)
         facts = self.facts(asked)
         decision = rules.may_start(asked, facts)
+        if decision.code == rules.NOT_YET and self.host.monotonic() < patient:
+            return None
         if not decision.allowed:
             if decision.code == "record_unreadable" and asked.who == PERSON:
                 hint = "; if the other node is surely off: sudo /usr/local/bin/hotstandby start --without-record --reason TEXT"

@@ -15,6 +15,7 @@ from .state import Holder, Memory
 # refusals that may pass while a machine is still coming up
 PASSING = frozenset({"record_unreadable", "instance_unknown", "shared_not_mounted"})
 
+NOT_YET = "not_yet"  # the refusal of an order that came before its grant
 ORDER, PERSON, BOOT, OATH, ASK = "order", "person", "boot", "oath", "ask"
 
 
@@ -84,6 +85,13 @@ def _itself(facts: Facts) -> Decision:
     return Decision()
 
 
+def awaits(asked: Asked, record: Record, node: str) -> bool:
+    """Whether this order was sent ahead: a move to this node is under way and has not granted that very epoch yet."""
+    ordered = asked.who == ORDER and asked.epoch == record.epoch + 1
+    under_way = record.state == "moving" and record.active is None
+    return ordered and under_way and record.move is not None and record.move.target == node
+
+
 def _named(asked: Asked, facts: Facts) -> Decision:
     """Whether the record names this node, this instance and this epoch."""
     record, memory = facts.record, facts.memory
@@ -96,6 +104,12 @@ def _named(asked: Asked, facts: Facts) -> Decision:
             "restored",
             f"the record has epoch {record.epoch}, this node has seen {max(memory.seen, memory.floor)}: "
             "it was restored from a backup; stop both nodes, then run deploy",
+        )
+    if awaits(asked, record, facts.node):
+        return Decision(
+            NOT_YET,
+            f"the move to {facts.node} had not granted epoch {asked.epoch} in time: nothing was started; the move goes on by "
+            f"{command('failover', to=facts.node)}",
         )
     if record.active != facts.node:
         who = f"'{record.active}'" if record.active else "nobody"

@@ -103,6 +103,14 @@ class Cutting(Protocol):
 
 
 @runtime_checkable
+class Lasting(Protocol):
+    """A product that may be up without any process of its own."""
+
+    def lasts(self) -> bool:
+        """Whether it is up all the same."""
+
+
+@runtime_checkable
 class Wary(Protocol):
     """A product that may be there and still not be fit to take over."""
 

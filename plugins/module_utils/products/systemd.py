@@ -90,6 +90,10 @@ class Systemd:
         known = {process.pid: process for process in self.runner.processes()}
         return [known[pid] for pid in sorted(pids) if pid in known]
 
+    def lasts(self) -> bool:
+        """Whether a unit that has ended its processes counts as active: a oneshot that remains."""
+        return self._show(QUICK).get("ActiveState") == "active"
+
     def stopping(self) -> bool:
         """Whether systemd says deactivating. Raises ProductError when systemd does not answer."""
         return self._show(QUICK).get("ActiveState") == "deactivating"
