@@ -53,6 +53,7 @@ class Node:
         }  # fmt: skip
         self.detail: dict[str, Any] = {}
         self.force_only = False
+        self.patient = True  # an order that was sent ahead waits for its grant; an older version refuses it
 
     def die(self) -> None:
         """Power is gone."""
@@ -91,7 +92,7 @@ class Node:
 
     def awaits(self, parameters: dict[str, str]) -> bool:
         """Whether this start was sent ahead of its grant, and waits for it; not longer than leaves it the time of a start."""
-        if parameters["Action"] != "start":
+        if parameters["Action"] != "start" or not self.patient:
             return False
         record, move = self.world.record(), self.world.record().move
         if record.active is not None or move is None:

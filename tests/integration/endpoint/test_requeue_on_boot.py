@@ -127,6 +127,35 @@ def test_installed_run_and_removed(host: Boot, endpoint: Endpoint, client: Any) 
     assert [path.name for path in host.files()] == ["appspec.yml"]
 
 
+def test_under_cron_a_network_that_comes_up_late_loses_nothing(host: Boot) -> None:
+    late = host.folder / "bin" / "late-python"
+    late.write_text(
+        f"#!/bin/sh\ncd {host.folder} && echo try >> tries\n"
+        f'[ "$(wc -l < tries)" -ge 3 ] || {{ echo "no route to host" >&2; exit 1; }}\nexec {sys.executable} "$@"\n',
+        encoding="utf-8",
+    )
+    pause = host.folder / "bin" / "sleep"
+    pause.write_text(f'#!/bin/sh\necho "$1" >> {host.folder}/pauses\n', encoding="utf-8")
+    for stub in (late, pause):
+        stub.chmod(0o755)
+    done = host.role(requeue_on_boot_scheduler="cron", requeue_on_boot_python=str(late))
+    assert done.returncode == 0, done.stdout[-3000:]
+    line = (host.root / "etc/cron.d/hotstandby-requeue").read_text(encoding="utf-8").splitlines()[-1]
+    assert line.startswith("@reboot root ") and "%" not in line  # cron ends a command at a per cent sign
+    env = {
+        "PATH": f"{host.folder}/bin:/usr/bin:/bin",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": "s",
+    }
+    command = line.removeprefix("@reboot root ")
+    assert subprocess.run(["/bin/sh", "-c", command], env=env, check=False, timeout=120).returncode == 0
+    assert (host.folder / "pauses").read_text(encoding="utf-8").split() == ["10", "10"]
+    log = (host.root / "var/log/hotstandby/requeue.log").read_text(encoding="utf-8")
+    assert log.count("no route to host") == 2
+    waits = [one["Key"] for one in host.s3.list_objects_v2(Bucket="requests-test")["Contents"]]
+    assert waits == ["wait/a-request.json"]
+
+
 def test_half_an_answer_is_refused(host: Boot) -> None:
     for wrong in ({"requeue_on_boot_bucket_verification": None}, {"requeue_on_boot_key_parameter": "/k"}):
         done = host.role(**wrong)
