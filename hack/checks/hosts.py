@@ -23,7 +23,7 @@ from tree import BIN, ROOT
 
 SCENARIOS = (
     "pair_store", "hub_node", "node", "requeue_on_boot", "warp_node", "warp_housekeeping", "rundeck_job",
-    "failover_automation", "pair",
+    "failover_automation", "job_observer", "pair",
 )  # fmt: skip
 # what is run instead, and alone: HOTSTANDBY_SCENARIOS="warp_layouts warp_shared" make hosts (two minutes each, not part of CI)
 ASKED = tuple(os.environ.get("HOTSTANDBY_SCENARIOS", "").split())
