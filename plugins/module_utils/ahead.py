@@ -22,12 +22,13 @@ class Ahead:
         self._sent: dict[int, str] = {}  # the command by the epoch that it waits for
 
     def send(self) -> None:
-        """Send it, once for each epoch; the stop of the source has been sent. Never raises."""
+        """Send it, once for each epoch; the stop of the source has been sent. Raises LeaseLost and StoreError."""
         session = self._session
         pair, move, epoch = session.pair, session.move, session.record.epoch + 1
         if pair.profile != "fast" or move.kind == "recovery" or move.rollback or epoch in self._sent:
             return
         limit = pair.timeouts.stop + pair.timeouts.start
+        session.holder.ready()
         try:
             self._sent[epoch] = session.ports.nodes.send(
                 "start", [move.target], move=move.id, epoch=epoch, timeout=limit
