@@ -170,7 +170,7 @@ class Guard:
         self.state.sign(handle, "start", asked.epoch, oath=asked.who == OATH)
         facts = self.facts(asked)
         decision = rules.may_start(asked, facts)
-        if decision.code == rules.NOT_YET and self.host.monotonic() < patient:
+        if decision.code == "not_yet" and self.host.monotonic() < patient:
             return None
         if not decision.allowed:
             if decision.code == "record_unreadable" and asked.who == PERSON:

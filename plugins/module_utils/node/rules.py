@@ -15,7 +15,6 @@ from .state import Holder, Memory
 # refusals that may pass while a machine is still coming up
 PASSING = frozenset({"record_unreadable", "instance_unknown", "shared_not_mounted"})
 
-NOT_YET = "not_yet"  # the refusal of an order that came before its grant
 ORDER, PERSON, BOOT, OATH, ASK = "order", "person", "boot", "oath", "ask"
 
 
@@ -107,7 +106,7 @@ def _named(asked: Asked, facts: Facts) -> Decision:
         )
     if awaits(asked, record, facts.node):
         return Decision(
-            NOT_YET,
+            "not_yet",
             f"the move to {facts.node} had not granted epoch {asked.epoch} in time: nothing was started; the move goes on by "
             f"{command('failover', to=facts.node)}",
         )

@@ -88,7 +88,7 @@ def test_any_other_end_of_the_move_refuses_it_at_once(word: str, becomes: Record
 
 def test_without_a_grant_it_is_refused_with_time_left_for_nothing() -> None:
     machine, task = waiting()
-    assert refusal(machine, task) == rules.NOT_YET
+    assert refusal(machine, task) == "not_yet"
     assert 1000.0 + STOP <= machine.now < 1000.0 + STOP + 2.0
     assert "failover" in task.result.detail["message"] and "to=hub-a" in task.result.detail["message"]
 
@@ -103,7 +103,7 @@ def test_nothing_else_waits(asked: Asked) -> None:
 
 def test_an_order_with_the_time_of_a_start_only_does_not_wait() -> None:
     machine, task = waiting(limit=START)
-    assert task.done and refusal(machine, task) == rules.NOT_YET
+    assert task.done and refusal(machine, task) == "not_yet"
 
 
 @pytest.mark.parametrize(
