@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
+from .products.warp import PID_FILE
+
 MARKER = ".hotstandby-data"  # who made the data of a tree
 WORK = ".hotstandby-sync"  # below a tree, while a copy is under way: temporary files, and what says so
 IDENTITY, STAMP = (
@@ -27,6 +29,7 @@ RUNTIME = ("log/",)
 UNNAMED, UNNAMED_END = ".hotstandby-", ".new"  # around the name of a file that is being written
 # what no copy ever carries or deletes
 OURS = (MARKER, f"{WORK}/", STAMP, f"{IDENTITY}/", f"{UNNAMED}*{UNNAMED_END}")
+NEVER = {"data": (PID_FILE,)}  # nor this, whatever else is excluded: it names a process of one host
 LOOKS = {  # one of these is in a tree that is Warp's
     "install": ("boot/bin/flowsvc", "server/bin/fsctrl", "boot/bin/flowsvc.exe"),
     "data": ("system/conf", "system/license"),
@@ -197,6 +200,9 @@ class Engine:
     xattrs: bool = False
     delete: bool = True
     timeout: int = 120  # seconds without any traffic
+    beside: bool = (
+        False  # whether a file is written beside its place: other file systems are mounted below the tree
+    )
 
 
 def rsync_argv(
@@ -219,7 +225,8 @@ def rsync_argv(
     argv += [f"--rsh={engine.remote}", "-s", f"--timeout={engine.timeout}"] if engine.remote else []
     argv += ["--no-recursive", "--dirs", "--from0", "--files-from=-", "--no-implied-dirs"] if named else []
     argv += ["--delete-delay"] if engine.delete and not named else []
-    argv += ["--dry-run"] if dry else [f"--temp-dir={WORK}"]
+    # renamed into place, which is a whole file at once on one file system only
+    argv += ["--dry-run"] if dry else [] if engine.beside else [f"--temp-dir={WORK}"]
     argv += [f"--max-delete={most}"] if most is not None and engine.delete and not named else []
     argv += ["--backup", f"--backup-dir={backup}"] if backup and not dry else []
     argv += [f"--exclude=/{pattern}" for pattern in (*OURS, *excludes)]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backups of trees: what a copy replaced or deleted, by which it can be undone, and whole copies. Newest last by name."""
+"""Backups of trees: what a copy, or a way back, replaced or deleted, and whole copies. Newest last by name."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from . import mirror_tree as tree_of
-from .mirror import COMMON, MARKER, OURS, WORK, MirrorError, explain_rsync
+from .mirror import COMMON, MARKER, NEVER, OURS, MirrorError, explain_rsync
 
 PLAN = "plan.json"
 PARTIAL = ".partial"  # ends the name of one that is still being made
-SYNC, FULL = "sync", "full"
+# what one copy replaced; a whole copy; what going back to a whole copy replaced; what taking copies back replaced
+SYNC, FULL, RESTORE, UNDO = "sync", "full", "restore", "undo"
+DELTAS = (SYNC, RESTORE, UNDO)
 
-Run = Callable[[list[str]], Any]  # a command line -> CompletedProcess of bytes
+Run = Callable[..., Any]  # a command line, and what run_rsync takes besides -> CompletedProcess of bytes
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,20 @@ class Backup:
 
     @property
     def kind(self) -> str:
-        """sync (what one copy replaced) or full."""
+        """sync, full, restore or undo."""
         return str(self.plan.get("kind"))
+
+    @property
+    def name(self) -> str:
+        """What sorts it among the others of its directory: by time."""
+        return os.path.basename(self.path)
+
+    def stranger(self, trees: Mapping[str, str]) -> str:
+        """The path of a tree of it that is none of {tree: path}; empty when all are."""
+        for name, tree in self.plan["trees"].items():
+            if name in trees and tree["path"] != trees[name]:
+                return str(tree["path"])
+        return ""
 
     def tree(self, name: str) -> str:
         """Where a tree's files lie in it."""
@@ -77,8 +92,18 @@ def read_backup(path: str) -> Backup:
     return Backup(path, plan)
 
 
-def listed(folder: str) -> list[Backup]:
-    """Every backup of a directory, oldest first; what is still being made or damaged is left out."""
+def write_plan(path: str, about: Mapping[str, Any]) -> None:
+    """Write down what a backup is of, and the way back by it. Raises MirrorError."""
+    tree_of.write_text(os.path.join(path, PLAN), json.dumps(about) + "\n", 0o600)
+
+
+def plan_of(kind: str, reason: str, marker: Optional[str], trees: Mapping[str, Any]) -> dict[str, Any]:
+    """What each plan tells: trees by name with their `path`, and `marker` as it stood in them."""
+    return {"kind": kind, "time": time.time(), "reason": reason, "marker": marker, "trees": dict(trees)}
+
+
+def listed(folder: str, trees: Mapping[str, str]) -> list[Backup]:
+    """Every backup of these trees in a directory, oldest first; what is still being made or damaged is left out."""
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
@@ -91,101 +116,119 @@ def listed(folder: str) -> list[Backup]:
             found.append(read_backup(os.path.join(folder, name)))
         except MirrorError:
             continue
-    return [item for item in found if not item.path.endswith(PARTIAL)]
+    return [item for item in found if not item.path.endswith(PARTIAL) and not item.stranger(trees)]
 
 
-def prune(folder: str, keep: int, kind: str) -> list[str]:
-    """Remove the oldest backups of a kind beyond `keep`, but none that a kept one continues. Returns what was removed."""
-    mine = [item for item in listed(folder) if item.kind == kind]
+def continued(backup: Backup) -> list[Backup]:
+    """A backup and all that it continues, newest first. Raises MirrorError when one of them is gone."""
+    found = [backup]
+    while earlier := found[-1].plan.get("continues"):
+        if not os.path.isdir(str(earlier)):
+            raise MirrorError(
+                f"backup: {found[-1].name} continues {os.path.basename(str(earlier))}, which is not there any more: go back to "
+                "a whole copy",
+                code="bad_option",
+            )
+        found.append(read_backup(str(earlier)))
+    return found
+
+
+def prune(folder: str, keep: int, kinds: Sequence[str], trees: Mapping[str, str]) -> list[str]:
+    """Remove these trees' oldest backups of some kinds beyond `keep`, but none that a kept one continues. Returns what went."""
+    mine = [item for item in listed(folder, trees) if item.kind in kinds]
     kept = mine[-keep:]
-    needed = {str(item.plan.get("continues")) for item in kept}
-    gone = []
-    for item in mine[: len(mine) - len(kept)]:
-        if item.path not in needed:
-            shutil.rmtree(item.path, ignore_errors=True)
-            gone.append(item.path)
+    by_path = {item.path: item for item in mine}
+    needed = {item.path for item in kept}
+    for item in kept:
+        now: Optional[Backup] = item
+        while now is not None:
+            needed.add(now.path)
+            now = by_path.get(str(now.plan.get("continues")))
+    gone = [item.path for item in mine if item.path not in needed]
+    for path in gone:
+        shutil.rmtree(path, ignore_errors=True)
     return gone
 
 
-def _rsync(run: Run, words: Sequence[str], source: str, target: str, option: str) -> None:
-    argv = ["rsync", *COMMON, *words, "--", source.rstrip("/") + "/", target.rstrip("/") + "/"]
-    done = run(argv)
+def run_tree(
+    run: Run,
+    words: Sequence[str],
+    source: str,
+    target: str,
+    option: str,
+    names: bytes = b"",
+    locks: tuple[int, ...] = (),
+) -> None:
+    """One run of rsync on this host, with lists and attributes where both sides have them. Raises MirrorError."""
+    version = run(["rsync", "--version"]).stdout.decode("ascii", "replace")
+    argv = ["rsync", *COMMON, *extras([version], source, target), *words]
+    done = run([*argv, "--", source.rstrip("/") + "/", target.rstrip("/") + "/"], locks, names)
     if done.returncode != 0:
         said = explain_rsync(done.returncode, done.stderr.decode("utf-8", "replace"), option)
-        raise MirrorError(f"{said}. Say the same again when that is mended", code="sync_failed")
+        code = "sync_disk_full" if "No space left" in said else "sync_failed"
+        raise MirrorError(f"{said}. Say the same again when that is mended", code=code)
+
+
+def extras(texts: Sequence[str], *places: str) -> list[str]:
+    """rsync's words for access lists and extended attributes, where every place, and each rsync, has them.
+
+    `texts` is what each rsync tells of itself.
+    """
+    both = [text.replace(",", " ").split() for text in texts]
+    kinds = (("-A", "ACLs", "system.posix_acl_access"), ("-X", "xattrs", "user.hotstandby"))
+    return [
+        word
+        for word, able, name in kinds
+        if all(able in words for words in both) and all(tree_of.supports(place, name) for place in places)
+    ]
 
 
 def save(
     folder: str, trees: Mapping[str, str], run: Run, exclude: Sequence[str] = (), reason: str = ""
 ) -> Backup:
     """A whole copy of {tree: path}, unchanged files shared with the last one by hard links. Raises MirrorError."""
-    whole = [item for item in listed(folder) if item.kind == FULL]
-    path = new_backup(folder)
-    partial = path + PARTIAL
-    os.rename(path, partial)
-    text = tree_of.read_text(os.path.join(trees["data"], MARKER))
-    for name, root in trees.items():
-        words = [f"--exclude=/{pattern}" for pattern in (*OURS, *(exclude if name == "data" else ()))]
-        earlier = whole[-1].tree(name) if whole else ""
-        words += [f"--link-dest={earlier}"] if earlier and os.path.isdir(earlier) else []
-        os.mkdir(os.path.join(partial, name), 0o700)
-        _rsync(run, words, root, os.path.join(partial, name), f"{name}_dir")
-    about = {
-        "kind": FULL,
-        "time": time.time(),
-        "reason": reason,
-        "marker": text,
-        "trees": {name: {"path": root} for name, root in trees.items()},
-    }
-    tree_of.write_text(os.path.join(partial, PLAN), json.dumps(about) + "\n", 0o600)
-    tree_of.sync_all(partial)
-    os.rename(partial, path)
+    _sweep(folder)
+    whole = [item for item in listed(folder, trees) if item.kind == FULL]
+    told = plan_of(
+        FULL,
+        reason,
+        tree_of.read_text(os.path.join(trees["data"], MARKER)),
+        {name: {"path": root} for name, root in trees.items()},
+    )
+    # what a copy has left half done may be looked at, but is nothing to go back to
+    told["half"] = any(tree_of.under_way(root) is not None for root in trees.values())
+    with ExitStack() as stack:
+        locks: tuple[int, ...] = ()
+        for root in trees.values():
+            locks = (*locks, tree_of.lock(root))
+            stack.callback(os.close, locks[-1])
+        path = new_backup(folder)
+        partial = path + PARTIAL
+        os.rename(path, partial)
+        locks = (*locks, tree_of.lock(partial))
+        stack.callback(os.close, locks[-1])
+        for name, root in trees.items():
+            out = (*OURS, *NEVER.get(name, ()), *(exclude if name == "data" else ()))
+            words = [f"--exclude=/{pattern}" for pattern in out]
+            earlier = whole[-1].tree(name) if whole else ""
+            words += [f"--link-dest={earlier}"] if earlier and os.path.isdir(earlier) else []
+            os.mkdir(os.path.join(partial, name), 0o700)
+            run_tree(run, words, root, os.path.join(partial, name), f"{name}_dir", locks=locks)
+        write_plan(partial, told)
+        tree_of.sync_all(partial)
+        os.rename(partial, path)
     tree_of.sync_folder(folder)
-    return Backup(path, about)
+    return Backup(path, told)
 
 
-def undo(backup: Backup, trees: Mapping[str, str], preserve: Sequence[str], run: Run) -> list[str]:
-    """Take back what a copy did, and what it continued; safe to say again. Returns the backups that were used.
-
-    The node's own files are not touched. Raises MirrorError.
-    """
-    used: list[str] = []
-    now: Optional[Backup] = backup
-    for root in trees.values():
-        tree_of.begin(root, {"backup": backup.path, "undo": True, "time": time.time()})
-    while now is not None:
-        for name, about in now.plan["trees"].items():
-            if name in trees:
-                own = set(tree_of.matching(trees[name], preserve)) if name == "data" else set()
-                _undo_tree(now.tree(name), trees[name], about, own, run, f"{name}_dir")
-        used.append(now.path)
-        before = now.plan.get("continues")
-        marker = now.plan.get("marker")
-        now = read_backup(str(before)) if before and os.path.isdir(str(before)) else None
-    for root in trees.values():
-        tree_of.sync_all(root)
-    path = os.path.join(trees["data"], MARKER)
-    if marker is None:
-        tree_of.remove(path)
-    else:
-        tree_of.write_text(path, str(marker))
-    for root in trees.values():
-        tree_of.end(root)
-    return used
-
-
-def _undo_tree(saved: str, root: str, about: Mapping[str, Any], own: set[str], run: Run, option: str) -> None:
-    for path in sorted(about["created"], key=lambda item: item.count("/"), reverse=True):
-        full = os.path.join(root, path)
-        if path in own or path == ".":
-            continue
-        try:
-            os.rmdir(full) if os.path.isdir(full) and not os.path.islink(full) else os.unlink(full)
-        except OSError:
-            continue  # it was never made, or holds what is not the copy's
-    for entry in about["attributes"]:
-        tree_of.put_back(root, entry)
-    if os.path.isdir(saved):
-        _rsync(run, [f"--temp-dir={WORK}", "--omit-dir-times"], saved, root, option)
-    for entry in sorted(about["attributes"], key=lambda item: str(item[0]).count("/"), reverse=True):
-        tree_of.put_back(root, entry)
+def _sweep(folder: str) -> None:
+    """Remove whole copies that were never finished, by somebody who was killed: nobody holds them."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if name.endswith(PARTIAL) and not os.path.islink(path):
+            try:
+                handle = tree_of.lock(path)
+            except (MirrorError, OSError):
+                continue
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(handle)

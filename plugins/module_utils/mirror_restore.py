@@ -11,27 +11,39 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from . import mirror_tree as tree_of
-from .mirror import MARKER, Change, Changes, Kept, MirrorError, Report, parse_marker
-from .mirror_backup import FULL, Backup, listed, read_backup, undo
+from .mirror import MARKER, Kept, MirrorError, Report, parse_marker
+from .mirror_backup import FULL, RESTORE, SYNC, Backup, listed, read_backup
 from .mirror_run import Job, Mirror, run_rsync
+from .mirror_undo import goals, steps, undo
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What was, or would be, put back; `used` are the backups that it came from."""
+    """What was, or would be, put back; `used` are the backups that it came from, `kept` takes it back."""
 
     report: Report
     used: tuple[str, ...]
+    kept: Optional[str] = None
 
 
-def find(folder: str, wanted: Optional[str]) -> Backup:
-    """The backup of that name or path, else the newest one. Raises MirrorError."""
+def find(folder: str, wanted: Optional[str], trees: Mapping[str, str]) -> Backup:
+    """The backup of that name or path, else the newest one of a copy or a whole one. Raises MirrorError.
+
+    What a way back has put aside is no default: the same said again shall not undo itself.
+    """
     if wanted:
         path = wanted if wanted.startswith("/") else os.path.join(folder, wanted)
-        return read_backup(path.rstrip("/"))
-    there = listed(folder)
+        found = read_backup(path.rstrip("/"))
+        stranger = found.stranger(trees)
+        if stranger:
+            mine = ", ".join(trees.values())
+            raise MirrorError(f"backup: {found.path} is of {stranger}, not of {mine}", code="bad_option")
+        return found
+    there = [
+        item for item in listed(folder, trees) if item.kind in (SYNC, FULL) and not item.plan.get("half")
+    ]
     if not there:
-        raise MirrorError(f"backup_dir: there is no backup in {folder}", code="bad_option")
+        raise MirrorError(f"backup_dir: there is no backup of these trees in {folder}", code="bad_option")
     return there[-1]
 
 
@@ -44,42 +56,31 @@ def restore(backup: Backup, job: Job, stopped: Callable[[], str], check: bool) -
     missing = [name for name in targets if name not in backup.plan["trees"]]
     if missing:
         raise MirrorError(f"backup: {backup.path} has no {missing[0]}_dir", code="bad_option")
+    if backup.plan.get("half"):
+        raise MirrorError(
+            f"backup: {backup.path} was made in the middle of a copy, its trees are half one version and half another: go back to "
+            "another one",
+            code="bad_option",
+        )
     if backup.kind == FULL:
         return _whole(backup, job, targets, stopped, check)
     roots = {name: os.path.realpath(path) for name, path in targets.items()}
     why = stopped() if job.require_stopped else ""
     if why:
         raise MirrorError(f"ASTERIA Warp is not stopped here: {why}", code="sync_not_stopped")
-    before = tree_of.kept(roots["data"], job.preserve)
-    changes = {name: planned(backup, name, roots[name]) for name in roots}
+    own = tree_of.kept(roots["data"], job.preserve)
     if check:
-        return Restored(Report(changes, before, before, backup=backup.path), (backup.path,))
+        found = steps(backup, roots)
+        changes = {name: goal.differs() for name, goal in goals(found, roots, job.preserve).items()}
+        return Restored(Report(changes, own, own, backup=backup.path), tuple(item.path for item in found))
     locks = [tree_of.lock(root) for root in roots.values()]
     try:
-        used = undo(backup, roots, job.preserve, run_rsync)
+        done = undo(backup, roots, job.preserve, run_rsync)
     finally:
         for handle in locks:
             os.close(handle)
     after = tree_of.kept(roots["data"], job.preserve)
-    return Restored(Report(changes, before, after, backup=backup.path), tuple(used))
-
-
-def planned(backup: Backup, name: str, root: str) -> Changes:
-    """What taking back one copy changes in a tree, as far as it is still so."""
-    about = backup.plan["trees"][name]
-    found = [
-        Change(path, "deleted", "f") for path in about["created"] if os.path.lexists(os.path.join(root, path))
-    ]
-    saved = backup.tree(name)
-    for folder, folders, files in os.walk(saved):
-        links = [item for item in folders if os.path.islink(os.path.join(folder, item))]
-        for item in [*files, *links]:
-            path = os.path.relpath(os.path.join(folder, item), saved)
-            old, now = tree_of.digest(os.path.join(saved, path)), tree_of.digest(os.path.join(root, path))
-            if old != now:
-                found.append(Change(path, "created" if now is None else "updated", "f"))
-    gone = [entry[0] for entry in about["attributes"] if not os.path.lexists(os.path.join(root, entry[0]))]
-    return Changes((*found, *(Change(path, "created", "d") for path in gone)))
+    return Restored(Report(done.changes, own, after, backup=backup.path), done.used, done.kept)
 
 
 def _whole(
@@ -96,6 +97,7 @@ def _whole(
         source_node=None,
         own_node=None,
         marked=False,
+        kind=RESTORE,
     )
     report = Mirror(back, stopped).run(check)
     mine = ours is not None and ours.node == job.own_node
@@ -106,7 +108,7 @@ def _whole(
             tree_of.remove(path)
         else:
             tree_of.write_text(path, str(saved))
-    return Restored(report, (backup.path,))
+    return Restored(report, (backup.path,), report.backup)
 
 
 def own_files(before: Sequence[Kept], after: Sequence[Kept]) -> list[dict[str, Optional[str]]]:

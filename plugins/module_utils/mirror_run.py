@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
+from . import mirror_entries as entries
 from . import mirror_tree as tree_of
 from .mirror import (
     DISK_FULL,
     LOOKS,
     MARKER,
+    NEVER,
     PARTIAL,
     PRESERVE,
     RUNTIME,
@@ -42,7 +43,7 @@ from .mirror import (
     rsync_argv,
     too_many,
 )
-from .mirror_backup import PLAN, drop_backup, new_backup
+from .mirror_backup import SYNC, drop_backup, extras, new_backup, plan_of, write_plan
 from .mirror_source import Seen, Source
 
 ROUNDS = 3  # runs of one tree in which files vanish before that counts as a failure
@@ -72,10 +73,11 @@ class Job:
     pair: Optional[str] = None
     config: str = "/etc/hotstandby/pair.json"
     marked: bool = True  # whether the source's marker is put here; a backup has none
+    kind: str = SYNC  # of the backup that it makes
 
     def excludes(self, tree: str) -> tuple[str, ...]:
         """What a run of that tree leaves alone on both sides."""
-        return (*self.preserve, *self.exclude) if tree == "data" else ()
+        return (*self.preserve, *self.exclude, *NEVER["data"]) if tree == "data" else ()
 
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -109,6 +111,7 @@ class Mirror:
         self.places = {name: tree_of.place(f"{name}_dir", target) for name, (_from, target) in trees.items()}
         self.root = self.places["data"].path
         self.notes: list[str] = []
+        self._told: dict[str, Any] = {}
         self._locks: tuple[int, ...] = ()
 
     # -- questions
@@ -208,16 +211,18 @@ class Mirror:
 
     # -- runs
 
-    def _engine(self, seen: Seen) -> Engine:
-        place = self.root if os.path.isdir(self.root) else os.path.dirname(self.root)
-        ours = self._run(["rsync", "--version"]).stdout.decode("ascii", "replace")
-        both = [text.replace(",", " ").split() for text in (ours, seen.rsync)]
+    def _engine(self, texts: Sequence[str], name: str) -> Engine:
+        target = self.places[name].path
+        places = [target if os.path.isdir(target) else os.path.dirname(target)]
+        # what the source's own file system cannot keep is not taken away here
+        places += [] if self.job.source.host else [self.job.trees[name][0]]
+        words = extras(texts, *places)
         return Engine(
             remote=self.job.source.remote(),
-            acls=all("ACLs" in words for words in both)
-            and tree_of.supports(place, "system.posix_acl_access"),
-            xattrs=all("xattrs" in words for words in both) and tree_of.supports(place, "user.hotstandby"),
+            acls="-A" in words,
+            xattrs="-X" in words,
             delete=self.job.delete,
+            beside=tree_of.mounted_below(target),
         )
 
     def _rsync(
@@ -229,11 +234,11 @@ class Mirror:
         done = self._run(argv, self._locks, names or b"")
         return done.returncode, parse_changes(decode(done.stdout)), decode(done.stderr)
 
-    def _plan(self, engine: Engine) -> dict[str, Changes]:
+    def _plan(self, engines: Mapping[str, Engine]) -> dict[str, Changes]:
         """What would be done. Raises MirrorError."""
         found = {}
         for name, place in self.places.items():
-            rc, changes, stderr = self._rsync(engine, name, dry=True)
+            rc, changes, stderr = self._rsync(engines[name], name, dry=True)
             if rc not in (0, VANISHED):
                 raise MirrorError(
                     f"{explain_rsync(rc, stderr, name)}. Nothing was changed", code="sync_failed"
@@ -257,6 +262,7 @@ class Mirror:
             rc, changes, stderr = self._rsync(
                 engine, name, names, backup=os.path.join(backup, name), most=most
             )
+            self._note_more(name, changes, backup)
             if rc == 0:
                 return (plan if turn > 1 else changes), turn
             # a name that has gone meanwhile is an error where it was asked for by name
@@ -277,31 +283,22 @@ class Mirror:
         """Write down the way back, then say that a copy is under way. Returns the backup's directory."""
         earlier = tree_of.under_way(self.root) or {}
         backup = new_backup(self.job.backup_dir)
-        trees = {
-            name: {
-                "path": self.places[name].path,
-                "created": [change.path for change in plan.changes if change.what == "created"],
-                "attributes": tree_of.attributes(self.places[name].path, plan.changes),
-            }
-            for name, plan in plans.items()
-        }
-        text = None if ours is None else ours.text()
-        about = {
-            "kind": "sync",
-            "time": time.time(),
-            "reason": self.job.reason,
-            "marker": text,
-            "trees": trees,
-        }
-        tree_of.write_text(
-            os.path.join(backup, PLAN),
-            json.dumps({**about, "continues": earlier.get("backup")}) + "\n",
-            0o600,
-        )
+        trees = {name: entries.told(self.places[name].path, plan) for name, plan in plans.items()}
+        told = plan_of(self.job.kind, self.job.reason, None if ours is None else ours.text(), trees)
+        self._told = {**told, "continues": earlier.get("backup")}
+        write_plan(backup, self._told)
         for place in self.places.values():
             os.makedirs(place.path, exist_ok=True)
             tree_of.begin(place.path, {"backup": backup, "live": self.job.live, "time": time.time()})
         return backup
+
+    def _note_more(self, name: str, changes: Changes, backup: str) -> None:
+        """What came to a running source after the plan has been made here as well, and is taken back with the rest."""
+        known = self._told["trees"][name]["created"]
+        more = {change.path for change in changes.changes if change.what == "created"} - set(known)
+        if more:
+            known += sorted(more)
+            write_plan(backup, self._told)
 
     def run(self, check: bool = False) -> Report:
         """Copy, or (check) only tell what would be done. Raises MirrorError."""
@@ -325,9 +322,10 @@ class Mirror:
                 locks.append(tree_of.lock(place.path))
                 stack.callback(os.close, locks[-1])
         self._locks = tuple(locks)
-        engine = self._engine(seen)
+        texts = [self._run(["rsync", "--version"]).stdout.decode("ascii", "replace"), seen.rsync]
+        engines = {name: self._engine(texts, name) for name in self.places}
         before = tree_of.kept(self.root, job.preserve)
-        plans = self._plan(engine)
+        plans = self._plan(engines)
         unfinished = tree_of.under_way(self.root) is not None
         marked = job.marked and not job.live and theirs != ours
         todo = marked or any(plan.changes for plan in plans.values())
@@ -343,7 +341,7 @@ class Mirror:
         done, rounds = {}, 1
         # the data last: who interrupts it in between finds the data as old as they were
         for name in sorted(plans, key=lambda name: name == "data"):
-            done[name], turns = self._act(engine, name, plans[name], backup)
+            done[name], turns = self._act(engines[name], name, plans[name], backup)
             rounds = max(rounds, turns)
         after = tree_of.kept(self.root, job.preserve)
         if not job.live:

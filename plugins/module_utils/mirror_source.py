@@ -181,8 +181,10 @@ class Source:
     def _command(self) -> list[str]:
         if not self.host:
             return ["sh", "-s"]
-        who = f"{self.user}@{self.host}" if self.user else self.host
-        return [*self._ssh(), "--", who, "sh -s"]
+        return [*self._ssh(), "--", self._who(), "sh -s"]
+
+    def _who(self) -> str:
+        return f"{self.user}@{self.host}" if self.user else self.host
 
     def look(
         self,
@@ -232,7 +234,7 @@ class Source:
             return
         try:
             subprocess.run(
-                [*self._ssh(), "-O", "exit", "--", self.host],
+                [*self._ssh(), "-O", "exit", "--", self._who()],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=10,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, hotstandby.ops contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a copy asks of, and does to, the trees of this host: preserved files, markers, what is under way, old attributes."""
+"""What a copy asks of, and does to, the trees of this host: preserved files, markers, what is under way."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from .mirror import MARKER, UNNAMED, UNNAMED_END, WORK, Change, Kept, MirrorError, Place
+from .mirror import MARKER, UNNAMED, UNNAMED_END, WORK, Kept, MirrorError, Place
 
 STATE = "state.json"  # below WORK: what is under way
 
@@ -277,38 +278,16 @@ def _drop(path: str) -> None:
         raise MirrorError(f"{path}: {error.strerror or error}") from None
 
 
-# -- the way back
+# -- other file systems below a tree
 
 
-def attributes(root: str, changes: Sequence[Change]) -> list[list[Any]]:
-    """[path, is a directory, mode, uid, gid, mtime in ns] of what will lose or change them and is in no backup."""
-    found = []
-    for change in changes:
-        if change.what == "attributes" or (change.kind == "d" and change.what != "created"):
-            try:
-                about = os.lstat(os.path.join(root, change.path))
-            except OSError:
-                continue
-            folder = stat.S_ISDIR(about.st_mode)
-            mode = stat.S_IMODE(about.st_mode)
-            found.append([change.path, folder, mode, about.st_uid, about.st_gid, about.st_mtime_ns])
-    return found
-
-
-def put_back(root: str, entry: Sequence[Any]) -> None:
-    """Give one path its old attributes; a directory that is gone is made again."""
-    path, folder, mode, uid, gid, mtime = entry
-    full = os.path.join(root, path)
-    if folder and not os.path.isdir(full):
-        if os.path.lexists(full):
-            os.unlink(full)
-        os.makedirs(full)
-    if not os.path.lexists(full):
-        return
-    link = os.path.islink(full)
-    about = os.lstat(full)
-    if (about.st_uid, about.st_gid) != (uid, gid):
-        os.chown(full, uid, gid, follow_symlinks=False)
-    if not link:
-        os.chmod(full, mode)
-    os.utime(full, ns=(mtime, mtime), follow_symlinks=False)
+def mounted_below(root: str, table: str = "/proc/self/mountinfo") -> bool:
+    """Whether other file systems are mounted below a tree, where nothing can be renamed from its top into place."""
+    try:
+        with open(table, encoding="utf-8", errors="surrogateescape") as handle:
+            points = [
+                re.sub(r"\\([0-7]{3})", lambda got: chr(int(got[1], 8)), line.split()[4]) for line in handle
+            ]
+    except (OSError, IndexError):
+        return True  # not known: as if there were
+    return any(point.startswith(f"{root}/") for point in points)

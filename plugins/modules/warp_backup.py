@@ -11,8 +11,8 @@ short_description: Saves and restores the trees of ASTERIA Warp on this node
 version_added: 0.1.0
 description:
   - V(saved) makes a whole copy of both trees. Files that did not change since the last one share its space.
-  - V(restored) goes back to such a copy, or takes back what a run of M(hotstandby.ops.warp_sync) did. What a restore replaces or
-    deletes goes into a backup as well.
+  - V(restored) goes back to such a copy, or takes back what a run of M(hotstandby.ops.warp_sync) did, and all that was copied after
+    it. What a restore replaces or deletes goes into a backup as well, by which it can be taken back.
   - The node's own files, such as licences, are in a whole copy, but are never put back. An old licence must not replace a newer one.
 author:
   - hotstandby.ops contributors (@hotstandby)
@@ -37,7 +37,7 @@ options:
     required: true
   backup:
     description:
-      - Name or path of the backup to go back to. The default is the newest one, of whichever kind.
+      - Name or path of the backup to go back to. The default is the newest one of a copy or of V(saved).
     type: str
   preserve:
     description:
@@ -115,6 +115,11 @@ backup:
   returned: success
   type: str
   sample: /data/asteria.hotstandby-backup/20260102T030405Z-000-ab12cd34
+kept:
+  description: Where the files lie that V(restored) replaced or deleted; as O(backup) it takes that back. None when nothing was.
+  returned: when O(state=restored)
+  type: str
+  sample: /data/asteria.hotstandby-backup/20260102T040506Z-000-cd34ef56
 used:
   description: With V(restored) every backup that was needed, newest first.
   returned: when O(state=restored)
@@ -224,12 +229,12 @@ def main() -> None:
             raise ModuleFailure(f"backup_dir: {folder} lies inside {inside[0]}", code="bad_option")
         with node_lock(params, None if check else config, "backup"):
             if params["state"] == "restored":
-                backup = find(folder, params["backup"])
+                backup = find(folder, params["backup"], trees)
                 if not check:
                     forget_copy(config)
                 done = restore(backup, job_of(params, config), lambda: stopped_here(params), check)
                 told = result_of(done.report, time.monotonic() - begun, check)
-                return {**told, "backup": backup.path, "used": list(done.used)}
+                return {**told, "backup": backup.path, "used": list(done.used), "kept": done.kept}
             why = stopped_here(params) if params["require_stopped"] else ""
             if why:
                 raise ModuleFailure(f"ASTERIA Warp is not stopped here: {why}", code="sync_not_stopped")
@@ -242,7 +247,7 @@ def main() -> None:
                 }
             skip = clean_patterns("exclude", params["exclude"])
             made = save(folder, trees, run_rsync, skip, params["reason"])
-            removed = prune(folder, params["keep"], FULL)
+            removed = prune(folder, params["keep"], (FULL,), trees)
             seconds = round(time.monotonic() - begun, 3)
             text = f"both trees are saved in {made.path}"
             return {"changed": True, "backup": made.path, "removed": removed, "msg": text, "seconds": seconds}

@@ -228,7 +228,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._warp_sync import (
     source_of,
     stopped_here,
 )
-from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_backup import SYNC, prune
+from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_backup import DELTAS, prune
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_run import Mirror
 
 
@@ -262,7 +262,8 @@ def main() -> None:
             with node_lock(params, None if check or compare else config, "sync"):
                 report = mirror.run(check or compare)
         if report.backup:
-            prune(mirror.job.backup_dir, params["keep"], SYNC)
+            trees = {name: place.path for name, place in mirror.places.items()}
+            prune(mirror.job.backup_dir, params["keep"], DELTAS, trees)
         told = result_of(report, time.monotonic() - begun, check or compare)
         drift = told["files"] + told["deleted"] if compare else 0
         if not check and (compare or not live):

@@ -22,8 +22,9 @@ from typing import Any
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils import mirror_run, mirror_tree
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import MARKER, MirrorError
-from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_backup import read_backup, undo
+from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_backup import read_backup
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_source import Source
+from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_undo import undo
 
 from .mirror_trees import Trees
 

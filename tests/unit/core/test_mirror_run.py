@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils import mirror_run, mirror_tree
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import MARKER, WORK, Marker, MirrorError
-from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_backup import read_backup, undo
+from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_backup import read_backup
+from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_undo import undo
 
 from .mirror_trees import LONG, NAMES, Trees, witness
 
@@ -75,9 +76,9 @@ def test_what_was_replaced_or_deleted_can_be_taken_back(trees: Trees) -> None:
     done = trees.sync()
     assert done.backup is not None
     roots = {name: trees.path("b", name) for name in ("data", "install")}
-    for _turn in range(2):  # safe to say again
-        used = undo(read_backup(done.backup), roots, trees.job.preserve, mirror_run.run_rsync)
-        assert used == [done.backup] and trees.state("b") == before
+    for used in ((done.backup,), ()):  # safe to say again
+        told = undo(read_backup(done.backup), roots, trees.job.preserve, mirror_run.run_rsync)
+        assert told.used == used and trees.state("b") == before
 
 
 def test_a_licence_only_the_standby_has_survives_and_a_stale_file_goes(trees: Trees) -> None:  # O1
@@ -97,6 +98,15 @@ def test_an_excluded_change_is_no_change(trees: Trees) -> None:  # O3
     trees.write("a", "data", "system/license/c.key", "another")
     trees.write("a", "data", "log/x.log", "a line")
     assert not trees.sync(check=True).changed and not trees.sync().changed
+
+
+def test_the_pid_file_is_never_copied_whatever_else_is_excluded(trees: Trees) -> None:
+    trees.write("a", "data", "log/x.log", "a line")
+    trees.sync(exclude=())
+    assert Path(trees.path("b", "data", "log/x.log")).read_text() == "a line"
+    assert Path(trees.path("b", "data", "log/flowsvc.pid")).read_text() == "b"
+    Path(trees.path("a", "data", "log/flowsvc.pid")).unlink()
+    assert not trees.sync(exclude=()).changed
 
 
 def test_no_instant_sees_a_write_to_the_own_files(trees: Trees) -> None:
@@ -243,7 +253,7 @@ def test_an_earlier_state_is_one_command_away_after_a_second_pass(trees: Trees) 
     done = trees.sync()
     assert done.backup is not None
     roots = {name: trees.path("b", name) for name in ("data", "install")}
-    assert len(undo(read_backup(done.backup), roots, trees.job.preserve, mirror_run.run_rsync)) == 2
+    assert len(undo(read_backup(done.backup), roots, trees.job.preserve, mirror_run.run_rsync).used) == 2
     assert trees.state("b") == before
 
 
@@ -301,6 +311,9 @@ def test_over_ssh_the_same(trees: Trees, tmp_path: Path, monkeypatch: pytest.Mon
         trees.sync(source=Source("warp-x"))
     said = (tmp_path / "bin" / "ssh.log").read_text()
     assert "BatchMode=yes" in said and trees.path("a", "data") not in said.replace("--server", "")
+    # the shared connection is ended as the user it belongs to
+    ends = [line for line in said.splitlines() if " -O exit " in line]
+    assert len(ends) >= 3 and all(line.endswith(" -- warp@warp-a") for line in ends)
 
 
 def test_few_changes_are_looked_at_alone_and_come_to_the_same(trees: Trees) -> None:
