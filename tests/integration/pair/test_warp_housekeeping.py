@@ -157,3 +157,24 @@ def test_a_link_a_missing_directory_and_a_bad_pattern_are_refused(host: Host) ->
     ):
         code, text, _changed = host.role([rule], warp_housekeeping_dry_run=False)
         assert code != 0 and "warp_housekeeping_rules" in text and host.installed() == [], rule
+
+
+@pytest.mark.parametrize("patterns", [[], ["*.key"]])
+@pytest.mark.parametrize(
+    ("own", "rule"),
+    [
+        ("data/system/license/a.key", "data"),
+        ("data/system/license/a.key", "data/system/license"),
+        ("data/.identity/warp-a/system/conf/server.xconf", "data"),
+        ("data/.identity/warp-a/a.key", "data/.identity/warp-a"),
+        ("opt/warp/boot/bin/flowsvc", "opt"),
+    ],
+)
+def test_no_rule_reaches_a_nodes_own_files_or_the_product(
+    host: Host, own: str, rule: str, patterns: list[str]
+) -> None:
+    host.put(own, 500)
+    rules = [{"path": str(host.work / rule), "age": 3, "patterns": patterns}]
+    code, text, _changed = host.role(rules, warp_housekeeping_dry_run=False)
+    assert code != 0 and "which is the product's or a node's own" in " ".join(text.split()), text
+    assert host.installed() == [] and host.left() == [own]
