@@ -5,7 +5,7 @@
 
 Each node's files are kept in `.identity/NODE/` and put in place within its guarded start. A stamp in the live tree says
 whose the live files are, and whether they are all there. Whatever is replaced is kept somewhere first, so that a licence
-is never lost; of two versions of one node's file the one written later wins. The caller holds the node's lock.
+is never lost; of two versions of one node's file the one written later wins, the live one where that is not certain. The caller holds the node's lock.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class Identity:
         self.root, self.preserve = os.path.realpath(data_dir), tuple(preserve)
         self.stamp_path = os.path.join(self.root, STAMP)
         self._changes: list[tuple[str, str]] = []
+        self.came: dict[str, int] = {}  # of a copy's files: when the real ones came to the folder
 
     # -- looking
 
@@ -199,12 +200,21 @@ class Identity:
             old = tree_of.digest(theirs)
             if old == tree_of.digest(mine):
                 continue
-            if old is not None and os.lstat(theirs).st_mtime_ns > os.lstat(mine).st_mtime_ns:
+            if old is not None and self._later(theirs, mine):
                 continue  # renewed where it is kept while the other node was active
             self._changes.append((path, "saved"))
             if old is not None:
                 self._aside(theirs)
             self._copy(mine, theirs)
+
+    def _later(self, one: str, other: str) -> bool:
+        """Whether a file was certainly written after another one: by its own time, and by when it came to this folder.
+
+        A licence that is unpacked or copied with its time may look older than the one that it renews.
+        """
+        first, second = os.lstat(one), os.lstat(other)
+        came = [self.came.get(path, about.st_ctime_ns) for path, about in ((one, first), (other, second))]
+        return first.st_mtime_ns > second.st_mtime_ns and came[0] > came[1]
 
     def _place(self, node: str) -> None:
         """The node's kept files into the live tree, and away with every other one; each as a whole."""
@@ -295,4 +305,9 @@ def planned(data_dir: str, preserve: Sequence[str], state: str, node: str) -> To
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copy2(os.path.join(real.root, name), target, follow_symlinks=False)
         copy = Identity(scratch, preserve)
+        for folder, _folders, files in os.walk(copy.root):
+            below = os.path.relpath(folder, copy.root)
+            for name in files:
+                path = os.path.join(real.root, below, name)
+                copy.came[os.path.join(folder, name)] = os.lstat(path).st_ctime_ns
         return act(copy, state, node)

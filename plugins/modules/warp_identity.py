@@ -16,7 +16,8 @@ description:
   - V(restored) first keeps what is in place for the node that the stamp names, so that a renewed licence is never lost. Then it puts
     this node's files in place, each as a whole, and proves them by their hashes. A try that was cut short is ended by the next one.
   - V(cleared) is V(saved), and then takes them out of the live tree, so that the installation on the next node finds none.
-  - Of two versions of a node's file the one written later wins. The other one is put aside in C(.identity/.removed).
+  - Of two versions of a node's file the one written later wins, by its own time and by when it came to the folder; the live one
+    where these disagree. The other one is put aside in C(.identity/.removed).
   - A guarded start does V(restored) by itself. Both are done under the node's lock.
 author:
   - hotstandby.ops contributors (@hotstandby)

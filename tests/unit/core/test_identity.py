@@ -105,6 +105,16 @@ def test_a_licence_renewed_while_active_is_saved_for_its_node(folder: Folder) ->
     assert folder.aside() == {"licence a 1"}
 
 
+def test_a_renewed_licence_that_kept_its_vendors_time_is_no_older_one(folder: Folder) -> None:
+    # unpacked with the time at which it was made, which is before the other one was installed here
+    folder.put("system/license/a.key", "licence a 2", when=50)
+    Identity(str(folder.root)).restore("a")
+    assert folder.live() == files("a", "2") and folder.kept("a") == files("a", "2")
+    Identity(str(folder.root)).restore("b")
+    Identity(str(folder.root)).restore("a")
+    assert folder.live() == files("a", "2") and folder.aside() == {"licence a 1"}
+
+
 def test_an_older_licence_never_replaces_a_newer(folder: Folder) -> None:
     # renewed where it is kept, while b is active
     Identity(str(folder.root)).restore("b")
@@ -245,4 +255,9 @@ def test_a_plan_is_what_happens_and_changes_nothing(folder: Folder) -> None:
     plan = planned(str(folder.root), PRESERVE, "restored", "b")
     assert {path: path.stat().st_mtime_ns for path in folder.root.rglob("*")} == before
     assert Identity(str(folder.root)).restore("b") == plan
+    # and of one that was renewed where it is kept, which is not replaced by the live one
+    folder.put(".identity/b/system/license/b.key", "licence b 2", when=300)
+    again = planned(str(folder.root), PRESERVE, "restored", "b")
+    assert again.changes == (("system/license/b.key", "placed"),)
+    assert Identity(str(folder.root)).restore("b") == again
     assert not planned(str(folder.root), PRESERVE, "saved", "b").changed
