@@ -22,7 +22,7 @@ from pathlib import Path
 from tree import BIN, ROOT
 
 SCENARIOS = (
-    "pair_store", "hub_node", "node", "requeue_on_boot", "warp_node", "warp_housekeeping", "rundeck_job",
+    "pair_store", "hub_node", "node", "requeue_on_boot", "warp_node", "warp_housekeeping", "rundeck_job", "job_worker",
     "failover_automation", "job_observer", "pair",
 )  # fmt: skip
 # what is run instead, and alone: HOTSTANDBY_SCENARIOS="warp_layouts warp_shared" make hosts (two minutes each, not part of CI)

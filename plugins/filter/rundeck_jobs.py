@@ -40,6 +40,10 @@ options:
     description: The node command on the nodes.
     type: str
     default: hotstandby
+  mounted:
+    description: With V(dir:/PATH), whether a node refuses to run anything while that folder is not mounted there.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -66,11 +70,16 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.rundeck import rend
 
 
 def rundeck_jobs(
-    jobs: Any, store: str, lease: float = 30, filter: str = "tags: app", hotstandby: str = "hotstandby"
+    jobs: Any,
+    store: str,
+    lease: float = 30,
+    filter: str = "tags: app",
+    hotstandby: str = "hotstandby",
+    mounted: bool = False,
 ) -> list[dict[str, Any]]:
     """See the documentation above."""
     try:
-        return render(jobs, str(store), float(lease), str(filter), str(hotstandby))
+        return render(jobs, str(store), float(lease), str(filter), str(hotstandby), bool(mounted))
     except (PairError, JobError, ValueError) as error:
         raise AnsibleFilterError(f"hotstandby.ops.rundeck_jobs: {error}") from None
 

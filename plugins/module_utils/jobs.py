@@ -37,6 +37,10 @@ class JobStoreError(Exception):
     """The store did not answer, or not with sense: unknown, so nothing is run."""
 
 
+class JobNotMounted(JobStoreError):
+    """The shared folder is not mounted here, or that is not known: a lock on it would be this node's alone."""
+
+
 class JobConflict(Exception):
     """Somebody else changed the record since it was read. `found` is what stands there now, where that is known."""
 

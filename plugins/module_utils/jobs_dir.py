@@ -21,7 +21,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Callable, Optional
 
-from .jobs import JobConflict, JobStoreError, Key, Run, Slot, dump_run, parse_run
+from .jobs import JobConflict, JobNotMounted, JobStoreError, Key, Run, Slot, dump_run, parse_run
+from .mounts import mounted_at, parse_mountinfo
 
 NUMBER = re.compile(r"[0-9]{12}")
 LARGEST = 1 << 20  # bytes of a record
@@ -59,6 +60,28 @@ def _sync(folder: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def check_mounted(path: str, mountinfo: str = "/proc/self/mountinfo") -> None:
+    """See that the folder lies on a mount of its own, and not on the root file system. Raises JobNotMounted.
+
+    Unmounted, a shared folder is an empty directory of each node's own, and each would find its lock free.
+    """
+    try:
+        os.listdir(path)  # what is mounted on demand is mounted now
+        with open(mountinfo, encoding="utf-8", errors="surrogateescape") as handle:
+            mounts = parse_mountinfo(handle.read())
+    except OSError as error:
+        what = f"{error.filename or mountinfo}: {error.strerror or error}"
+        raise JobNotMounted(
+            f"dir:{path}: whether it is mounted cannot be told ({what}) (see docs/runbook.md#job_not_mounted)"
+        ) from None
+    where = mounted_at(os.path.realpath(path), mounts)
+    if where in ("", "/"):
+        raise JobNotMounted(
+            f"dir:{path}: lies on the root file system, so the shared folder is not mounted on this node, and its lock would be "
+            "this node's alone (see docs/runbook.md#job_not_mounted)"
+        )
 
 
 class FolderJobs:

@@ -61,7 +61,9 @@ _OPTIONAL: dict[str, checks.Check] = {
 }
 
 
-def _wrapped(job: Mapping[str, Any], store: str, lease: float, hotstandby: str, name: str) -> str:
+def _wrapped(
+    job: Mapping[str, Any], store: str, lease: float, hotstandby: str, name: str, mounted: bool
+) -> str:
     mode = job.get("mode", "exclusive")
     words = [
         hotstandby,
@@ -73,6 +75,8 @@ def _wrapped(job: Mapping[str, Any], store: str, lease: float, hotstandby: str, 
         "--lease",
         f"{job.get('lease', lease):g}",
     ]
+    if mounted:
+        words.append("--mounted")
     wait: Optional[float] = job.get("wait")
     if mode == "failover":
         # who failed waits for the next one's result and passes it on, so that the job succeeds when one node does
@@ -88,7 +92,12 @@ def _wrapped(job: Mapping[str, Any], store: str, lease: float, hotstandby: str, 
 
 
 def render(
-    jobs: Any, store: str, lease: float = 30.0, node_filter: str = "tags: app", hotstandby: str = "hotstandby"
+    jobs: Any,
+    store: str,
+    lease: float = 30.0,
+    node_filter: str = "tags: app",
+    hotstandby: str = "hotstandby",
+    mounted: bool = False,
 ) -> list[dict[str, Any]]:
     """The definitions, ready to be written as YAML.
 
@@ -96,7 +105,9 @@ def render(
     description, filter, mode (exclusive | failover | semaphore), slots, lease, wait, timeout, crontab, time_zone, log_level,
     threads (nodes at once), uuid. Raises PairError that names the key, JobError.
     """
-    parse_store(store)
+    kind, _rest = parse_store(store)
+    if mounted and kind != "dir":
+        raise JobError(f"mounted: is for a folder (dir:PATH), and the store is {store}")
     if not isinstance(jobs, Sequence) or isinstance(jobs, (str, bytes)):
         raise PairError("jobs: must be a list of jobs")
     found: list[dict[str, Any]] = []
@@ -121,7 +132,7 @@ def render(
         if full in seen:
             raise PairError(f"{where}.name: there is a job '{checks.shown(full)}' already")
         seen.add(full)
-        found.append(_definition(job, full, store, lease, node_filter, hotstandby))
+        found.append(_definition(job, full, store, lease, node_filter, hotstandby, mounted))
     return found
 
 
@@ -134,7 +145,13 @@ def job_name(full: str) -> str:
 
 
 def _definition(
-    job: Mapping[str, Any], full: str, store: str, lease: float, node_filter: str, hotstandby: str
+    job: Mapping[str, Any],
+    full: str,
+    store: str,
+    lease: float,
+    node_filter: str,
+    hotstandby: str,
+    mounted: bool,
 ) -> dict[str, Any]:
     name = make_key(job_name(full), "any").job
     check_policy(Policy(job.get("lease", lease), job.get("slots"), wait=job.get("wait")))
@@ -161,7 +178,7 @@ def _definition(
             "commands": [
                 {
                     "description": f"{job.get('mode', 'exclusive')}: {job['name']}",
-                    "script": _wrapped(job, store, lease, hotstandby, name),
+                    "script": _wrapped(job, store, lease, hotstandby, name, mounted),
                 }
             ],
         },

@@ -35,6 +35,12 @@ options:
       - Where the runs are kept, V(dynamodb:TABLE) (keys C(pair) and C(item)) or V(dir:/PATH), a folder that the nodes share.
     type: str
     required: true
+  mounted:
+    description:
+      - With V(dir:/PATH) refuses a folder that lies on the root file system. A shared folder that is not mounted is an empty directory
+        of each node's own, where each would run the command.
+    type: bool
+    default: false
   job:
     description:
       - The name of the job.
@@ -181,6 +187,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hotstandby.ops.plugins.module_utils._ansible import ModuleFailure, finish
 from ansible_collections.hotstandby.ops.plugins.module_utils.jobs import (
     JobError,
+    JobNotMounted,
     JobStoreError,
     Key,
     Policy,
@@ -241,6 +248,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "store": {"type": "str", "required": True},
+            "mounted": {"type": "bool", "default": False},
             "job": {"type": "str", "required": True},
             "run": {"type": "str", "required": True},
             "argv": {"type": "list", "elements": "str", "required": True},
@@ -270,10 +278,13 @@ def main() -> None:
                 {**os.environ, **({"HOTSTANDBY_NODE": params["node"]} if params["node"] else {})}, None
             )
             where = {name: params[name] or "" for name in ("store", "region", "endpoint_url")}
-            given = argparse.Namespace(**where, lease=params["lease"])
+            given = argparse.Namespace(**where, lease=params["lease"], mounted=params["mounted"])
             store = open_store(given, None, module.check_mode)
         except JobError as error:
             raise ModuleFailure(str(error), code="bad_option") from None
+        except JobNotMounted as error:
+            text = f"not run: {error}"
+            raise ModuleFailure(text, outcome="unavailable", code="job_not_mounted") from None
         except JobStoreError as error:
             text = f"not run, the store cannot be used: {error}"
             raise ModuleFailure(text, outcome="unavailable", code="job_not_done") from None

@@ -30,7 +30,7 @@ from ..jobs_queue import (
 from ..jobs_run import Contender, JobStore
 from .around import RealAround
 from .config import ConfigError
-from .job_run import command_of, config_of, node_name, open_store, region_of
+from .job_run import command_of, config_of, node_name, open_store, region_of, store_of
 from .keeper import Keeping, KeptCommand
 from .metadata import Session, address, from_metadata
 from .notices import GROUP, Notices
@@ -73,16 +73,13 @@ def run(given: argparse.Namespace) -> int:
         rules = rules_of(given)
         endpoint = given.endpoint_url or (config.pair.endpoint_url if config else None) or ""
         place = parse_queue(given.queue, given.region, endpoint, region_of(given, config))
-        once = None
-        if given.store:
-            job = make_key(given.job or job_of(place.name), "any").job
-            check_policy(Policy(given.lease))
-            if rules.visibility < 2 * given.lease:
-                raise JobError(
-                    f"visibility: {rules.visibility:g} is less than twice the lease: a message would be shown again "
-                    "while its run is contended for"
-                )
-            once = Once(open_store(given, config), job, node_name(os.environ, config), given.lease)
+        if given.mounted and not given.store:
+            raise JobError("mounted: is of no use without store")
+        key = check_once(given, place.name, rules) if given.store else ""
+        node = node_name(os.environ, config)
+        if given.check:
+            return _end(Count(why="the options make sense (--check)"), 0)
+        once = Once(open_store(given, config), key, node, given.lease) if key else None
     except (JobError, ConfigError) as error:
         return _end(Count(why=str(error)), FAILED)
     except JobStoreError as error:
@@ -93,7 +90,7 @@ def run(given: argparse.Namespace) -> int:
     )
     consumer.report = Report(
         place.name,
-        node_name(os.environ, config),
+        node,
         given.log_group,
         given.metrics,
         clients_of(place.region, place.endpoint),
@@ -112,6 +109,18 @@ def run(given: argparse.Namespace) -> int:
     except Exception as error:
         consumer.count.why, code = one_line(error), FAILED
     return _end(consumer.count, code)
+
+
+def check_once(given: argparse.Namespace, queue: str, rules: Rules) -> str:
+    """The job that the queue's messages are runs of, once all that --store needs is well. Raises JobError."""
+    store_of(given)
+    check_policy(Policy(given.lease))
+    if rules.visibility < 2 * given.lease:
+        raise JobError(
+            f"visibility: {rules.visibility:g} is less than twice the lease: a message would be shown again "
+            "while its run is contended for"
+        )
+    return make_key(given.job or job_of(queue), "any").job
 
 
 def rules_of(given: argparse.Namespace) -> Rules:

@@ -17,7 +17,7 @@ from typing import Any, Optional
 from ..answer import FAILED
 from ..clients import make_client
 from ..jobs import NODE, JobError, JobStoreError, Policy, make_key, tick_id
-from ..jobs_dir import FolderJobs
+from ..jobs_dir import FolderJobs, check_mounted
 from ..jobs_run import TEMPFAIL, Contender, JobStore, Outcome
 from ..jobs_store import TableJobs, parse_store
 from . import config as configuration
@@ -116,10 +116,20 @@ def region_of(given: argparse.Namespace, config: Optional[Config]) -> str:
     )
 
 
+def store_of(given: argparse.Namespace) -> tuple[str, str]:
+    """What --store names, looked at alone. Raises JobError."""
+    kind, rest = parse_store(given.store)
+    if kind != "dir" and getattr(given, "mounted", False):
+        raise JobError(f"mounted: is for a folder (dir:PATH), and the store is {kind}:{rest}")
+    return kind, rest
+
+
 def open_store(given: argparse.Namespace, config: Optional[Config], reading: bool = False) -> JobStore:
     """The store that --store names; a folder is tried first, unless it is for `reading` only. Raises JobError, JobStoreError."""
-    kind, rest = parse_store(given.store)
+    kind, rest = store_of(given)
     if kind == "dir":
+        if getattr(given, "mounted", False):
+            check_mounted(rest)
         old = (given.old_lock,) if getattr(given, "old_lock", "") else ()
         folder = FolderJobs(rest, given.lease, old)
         if not reading:

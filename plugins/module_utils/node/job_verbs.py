@@ -36,6 +36,9 @@ def add_store(verb: Any, required: bool) -> None:
         metavar="dynamodb:TABLE|dir:PATH",
         help="where the runs are kept",
     )
+    verb.add_argument(
+        "--mounted", action="store_true", help="with dir: only, refuse a folder on the root file system"
+    )
     verb.add_argument("--lease", type=_positive, default=30.0, metavar="S", help="default 30")
     verb.add_argument("--region", default="", help="else the environment's, or the pair's")
     verb.add_argument("--endpoint-url", default="", metavar="URL")
@@ -93,6 +96,9 @@ def _add_consume(add: Callable[..., Any]) -> None:
     text = "work the messages of a queue; one is deleted only after its command exited with 0"
     verb = add("consume", help=text, description=text)
     verb.add_argument("--queue", required=True, metavar="URL")
+    verb.add_argument(
+        "--check", action="store_true", help="say whether the options make sense, and do no more"
+    )
     verb.add_argument("--max", type=int, metavar="N", help="end after so many messages")
     verb.add_argument(
         "--prefetch",

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
+from ..mounts import unescaped
 from ..products.base import Process, ProductError, Ran, Silent
 from . import metadata, proc
 from .host import StateError
@@ -32,7 +33,7 @@ def parse_mounts(text: str) -> list[str]:
     for line in text.splitlines():
         fields = line.split(" ")
         if len(fields) > 1:
-            found.append(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]))
+            found.append(unescaped(fields[1]))
     return found
 
 

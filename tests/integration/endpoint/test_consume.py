@@ -114,6 +114,17 @@ def test_a_body_and_chosen_attributes_reach_the_command(work: Consumers) -> None
     assert work.lines() == [f"nightly; rm -rf /||{wanted}|1"] and work.count() == (0, 0)
 
 
+def test_a_check_asks_nobody(work: Consumers) -> None:
+    work.send("job")
+    once = ("--check", "--store", "dir:/not/there")
+    work.endpoint.clear_calls()
+    code, answer, _err = ended(work.start("echo ran >>log", *once))
+    assert code == 0 and "the options make sense" in answer["message"]
+    code, answer, _err = ended(work.start("echo ran >>log", *once, "--lease", "31"))
+    assert code == 1 and answer["message"].startswith("visibility: 60 is less than twice the lease")
+    assert list(work.endpoint.calls) == [] and work.lines() == [] and work.count() == (1, 0)
+
+
 def test_killed_in_mid_job_the_message_comes_back_and_is_deleted_once(work: Consumers, until: Until) -> None:
     work.send("job")
     first = work.start("echo begun >>log; sleep 600", "--visibility", "3")

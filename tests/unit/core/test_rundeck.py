@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.hotstandby.ops.plugins.module_utils.checks import PairError
+from ansible_collections.hotstandby.ops.plugins.module_utils.jobs import JobError
 from ansible_collections.hotstandby.ops.plugins.module_utils.rundeck import job_name, render
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -104,6 +105,15 @@ def test_what_makes_no_sense_is_named(change: dict[str, Any], named: str) -> Non
 def test_a_name_is_given_once() -> None:
     with pytest.raises(PairError, match="already"):
         render([{"name": "a", "command": "true"}] * 2, STORE)
+
+
+def test_nodes_that_refuse_an_unmounted_folder() -> None:
+    jobs = [{"name": "a", "command": "true"}]
+    (one,) = render(jobs, "dir:/shared/runs", mounted=True)
+    assert " --mounted " in one["sequence"]["commands"][0]["script"].partition(" -- ")[0]
+    assert "--mounted" not in str(render(jobs, "dir:/shared/runs"))
+    with pytest.raises(JobError, match=r"^mounted: is for a folder"):
+        render(jobs, "dynamodb:t", mounted=True)
 
 
 def dispatched(tmp_path: Path, job: dict[str, Any], execid: str) -> list[tuple[int, str]]:

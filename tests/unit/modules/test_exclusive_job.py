@@ -45,6 +45,17 @@ def test_it_runs_once_and_says_where(job: Run) -> None:
     assert again["msg"] == "skipped: ran on a"
 
 
+def test_a_folder_on_the_root_file_system_is_refused_where_it_should_be_mounted(
+    job: Run, tmp_path: Path
+) -> None:
+    for check in (False, True):
+        told = job("touch", str(tmp_path / "ran"), store="dir:/", mounted=True, check=check)
+        assert (told["failed"], told["code"], told["outcome"]) == (True, "job_not_mounted", "unavailable")
+        assert "this node's alone" in told["msg"] and not (tmp_path / "ran").exists()
+    told = job("true", store="dynamodb:t", region="x", mounted=True)
+    assert told["code"] == "bad_option" and told["msg"].startswith("mounted: is for a folder")
+
+
 def test_check_mode_reads_and_runs_nothing(job: Run, tmp_path: Path) -> None:
     told = job("touch", str(tmp_path / "ran"), check=True)
     assert (told["changed"], told["outcome"]) == (True, "would_contend") and list(tmp_path.iterdir()) == []
