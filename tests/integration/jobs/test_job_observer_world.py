@@ -6,25 +6,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
-import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.policies_jobs import GRANTS
 
 from sandbox.jobs.world import NAME, JobWorld
+from tests.integration.jobs.conftest import left
 
 JOB = 'echo "begins $JOB_NAME"; case $JOB_NAME in long*) sleep 7 ;; esac; echo "ends $JOB_NAME"'
 JOBS = [
     {"name": "nightly", "schedule": "cron(0 2 * * ? *)", "timezone": "Asia/Tokyo", "within": 90000},
     {"name": "other", "schedule": "rate(30 days)"},
 ]
-
-
-@pytest.fixture
-def world() -> Iterator[JobWorld]:
-    found = JobWorld()
-    yield found
-    found.close()
 
 
 def begun(world: JobWorld, job: str) -> bool:
@@ -38,25 +30,6 @@ def ended(world: JobWorld, *jobs: str) -> bool:
 
 def changes(world: JobWorld, what: str) -> list[str]:
     return [instance for _at, _group, kind, instance in world.endpoint.groups.activities if kind == what]
-
-
-def left(world: JobWorld) -> list[str]:
-    """What of AWS is there."""
-    client = world.client
-    found = [one["Name"] for one in client("scheduler").list_schedules()["Schedules"]]
-    found += list(world.alarms())
-    found += [
-        one["AutoScalingGroupName"]
-        for one in client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
-    ]
-    found += [
-        one["LaunchTemplateName"] for one in client("ec2").describe_launch_templates()["LaunchTemplates"]
-    ]
-    found += [one["RoleName"] for one in client("iam").list_roles()["Roles"]]
-    found += [one["logGroupName"] for one in client("logs").describe_log_groups()["logGroups"]]
-    found += [one["TopicArn"] for one in client("sns").list_topics()["Topics"]]
-    found += list(client("sqs").list_queues().get("QueueUrls", []))
-    return found + [one["Key"] for one in client("s3").list_objects_v2(Bucket="programs").get("Contents", [])]
 
 
 def test_it_is_made_works_and_goes(world: JobWorld) -> None:
