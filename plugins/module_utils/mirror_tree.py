@@ -11,7 +11,6 @@ import fnmatch
 import hashlib
 import json
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -19,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from .mirror import MARKER, UNNAMED, UNNAMED_END, WORK, Kept, MirrorError, Place
+from .mounts import unescaped
 
 STATE = "state.json"  # below WORK: what is under way
 
@@ -285,9 +285,7 @@ def mounted_below(root: str, table: str = "/proc/self/mountinfo") -> bool:
     """Whether other file systems are mounted below a tree, where nothing can be renamed from its top into place."""
     try:
         with open(table, encoding="utf-8", errors="surrogateescape") as handle:
-            points = [
-                re.sub(r"\\([0-7]{3})", lambda got: chr(int(got[1], 8)), line.split()[4]) for line in handle
-            ]
+            points = [unescaped(line.split()[4]) for line in handle]
     except (OSError, IndexError):
         return True  # not known: as if there were
     return any(point.startswith(f"{root}/") for point in points)
