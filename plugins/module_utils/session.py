@@ -151,10 +151,12 @@ class Session:
         return handed.complete
 
     def keep_history(self, end: Ended) -> str:
-        """Write the history item; a failure costs the item, never the move. Returns what went wrong."""
+        """Write the history item; a failure costs the item, never the move. Returns what went wrong. Raises LeaseLost."""
         move = self.record.move
         if move is None or self.request.check:
             return ""
+        # in this order: who stands still after this check carries a time from before its successor's
+        ended = self.ports.store.now()
         values = {
             "id": move.id,
             "kind": move.kind,
@@ -169,11 +171,12 @@ class Session:
             "by": move.by,
             "unfenced": move.unfenced,
             "began": move.began,
-            "ended": self.ports.store.now(),
+            "ended": ended,
             "downtime_seconds": self.downtime,
             "steps": self.journal.all(),
         }
         try:
+            self.holder.ready()
             self.ports.store.put_history(move.id, move.began or 0.0, values)
         except StoreError as error:
             return f"the history could not be written: {error}"
@@ -190,7 +193,7 @@ class Session:
         if self.request.check or not self.holder.held:
             return self.result(end)
         try:
-            self.holder.ready()  # whoever lost its lease must not write over the history of who finished
+            self.holder.ready()
             record, move = self.record, self.record.move
             if not (self.request.quiet and (move is None or move.step == "confirm")):
                 self.keep_history(end)

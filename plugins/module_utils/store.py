@@ -29,6 +29,9 @@ from .record import (
 HEARTBEAT = "heartbeat#"
 HISTORY = "move#"
 AUTOMATION = "automation"
+# seconds by which two parties' readings of the table's clock differ at most, since it tells whole ones
+COARSE = 2.0
+LATER = "attribute_not_exists(#ended) OR attribute_type(#ended, :nulltype) OR #ended <= :ended"
 
 
 def _encode(value: Any) -> Any:
@@ -303,12 +306,23 @@ class RecordStore:
             raise RecordUnreadable(self._why(error, "PutItem")) from error
 
     def put_history(self, move_id: str, began: float, values: Mapping[str, Any]) -> None:
-        """Write one move's history; the same move is written over itself. `began` in epoch seconds. Raises StoreError."""
+        """Write one move's history; the same move is written over itself, unless what stands there ended later.
+
+        `began` and the value `ended` in epoch seconds. Raises StoreError.
+        """
+        item = {**to_item(values), **self._key(f"{HISTORY}{int(began):011d}#{move_id}")}
+        ended, guarded = values.get("ended"), {}
+        if isinstance(ended, (int, float)):
+            guarded = {
+                "ConditionExpression": LATER,
+                "ExpressionAttributeNames": {"#ended": "ended"},
+                "ExpressionAttributeValues": to_item({":ended": ended + COARSE, ":nulltype": "NULL"}),
+            }
         try:
-            self._call(
-                "put_item", Item={**to_item(values), **self._key(f"{HISTORY}{int(began):011d}#{move_id}")}
-            )
+            self._call("put_item", Item=item, **guarded)
         except Exception as error:
+            if error_code(error) == "ConditionalCheckFailedException":
+                raise StoreError("a later holder has written this move's history already") from error
             raise StoreError(self._why(error, "PutItem")) from error
 
     def history(self, limit: int = 1) -> Sequence[Mapping[str, Any]]:

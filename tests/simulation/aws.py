@@ -8,12 +8,13 @@ from __future__ import annotations
 import copy
 import heapq
 import itertools
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError
+
+from tests.simulation.conditions import Invalid, Item, holds
 
 START = 1_790_000_000.0  # epoch seconds at which a simulated world begins
 
@@ -22,6 +23,18 @@ def client_error(code: str, operation: str, status: int = 400) -> ClientError:
     """An error in botocore's form."""
     response = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(response, operation)  # type: ignore[arg-type]
+
+
+def demand(operation: str, item: Item, arguments: Mapping[str, Any]) -> None:
+    """What a conditional write asks of the item that stands there, {} for none; the errors of DynamoDB where it does not hold."""
+    try:
+        held = "ConditionExpression" not in arguments or holds(
+            arguments["ConditionExpression"], item, arguments
+        )
+    except Invalid as error:
+        raise client_error("ValidationException", operation) from error
+    if not held:
+        raise client_error("ConditionalCheckFailedException", operation)
 
 
 class Clock:
@@ -113,10 +126,7 @@ class Dynamo:
         def act() -> dict[str, Any]:
             self._check("PutItem", arguments)
             key = self._key(arguments["Item"])
-            if "ConditionExpression" in arguments:
-                assert arguments["ConditionExpression"] == "attribute_not_exists(#p)"
-                if key in self.items:
-                    raise client_error("ConditionalCheckFailedException", "PutItem")
+            demand("PutItem", self.items.get(key, {}), arguments)
             self.items[key] = copy.deepcopy(arguments["Item"])
             return {}
 
@@ -147,11 +157,7 @@ class Dynamo:
             key = self._key(arguments["Key"])
             item = self.items.get(key, {})
             names, values = arguments["ExpressionAttributeNames"], arguments["ExpressionAttributeValues"]
-            if not all(
-                self._holds(part, item, names, values)
-                for part in arguments["ConditionExpression"].split(" AND ")
-            ):
-                raise client_error("ConditionalCheckFailedException", "UpdateItem")
+            demand("UpdateItem", item, arguments)
             assert arguments["UpdateExpression"].startswith("SET ")
             for part in arguments["UpdateExpression"][4:].split(", "):
                 name, value = part.split(" = ")
@@ -165,27 +171,11 @@ class Dynamo:
         def act() -> dict[str, Any]:
             self._check("DeleteItem", arguments)
             key = self._key(arguments["Key"])
-            if "ConditionExpression" in arguments:
-                names, values = arguments["ExpressionAttributeNames"], arguments["ExpressionAttributeValues"]
-                parts = arguments["ConditionExpression"].split(" AND ")
-                if not all(self._holds(part, self.items.get(key, {}), names, values) for part in parts):
-                    raise client_error("ConditionalCheckFailedException", "DeleteItem")
+            demand("DeleteItem", self.items.get(key, {}), arguments)
             self.items.pop(key, None)
             return {}
 
         return self._network.call("dynamodb", "DeleteItem", arguments, act)
-
-    def _holds(self, part: str, item: dict[str, Any], names: dict[str, str], values: dict[str, Any]) -> bool:
-        absent = re.fullmatch(r"\(attribute_not_exists\((#\w+)\) OR attribute_type\((#\w+), (:\w+)\)\)", part)
-        if absent:
-            assert values[absent.group(3)] == {"S": "NULL"}
-            return "NULL" in item.get(names[absent.group(1)], {"NULL": True})
-        equal = re.fullmatch(r"(#\w+(?:\.#\w+)?) = (:\w+)", part)
-        assert equal, f"a condition that this table does not know: {part}"
-        found: Any = {"M": item}
-        for name in equal.group(1).split("."):
-            found = found.get("M", {}).get(names[name]) if found else None
-        return bool(found == values[equal.group(2)])
 
 
 class Cloudwatch:

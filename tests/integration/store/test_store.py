@@ -15,6 +15,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.record import (
     RecordMissing,
     RecordUnreadable,
     SchemaMismatch,
+    StoreError,
 )
 from ansible_collections.hotstandby.ops.plugins.module_utils.store import RecordStore, to_item
 
@@ -101,6 +102,18 @@ def test_history_is_newest_first_and_written_over_itself(store: RecordStore) -> 
     store.put_history("m", 1790000000.0, {"id": "again"})
     assert [item["id"] for item in store.history(2)] == ["again", "m2000"]
     assert len(store.history(10)) == 3
+
+
+def test_who_ended_earlier_does_not_write_over_the_history_of_who_ended_later(store: RecordStore) -> None:
+    """A holder that stood still in the middle of this write goes on after its successor has finished the move."""
+    store.put_history("m", 1000.0, {"id": "m", "outcome": "unfinished", "ended": 1010.0})
+    store.put_history("m", 1000.0, {"id": "m", "outcome": "moved", "ended": 1060.5})
+    with pytest.raises(StoreError, match="a later holder has written this move's history already"):
+        store.put_history("m", 1000.0, {"id": "m", "outcome": "unfinished", "ended": 1040.0})
+    assert [item["outcome"] for item in store.history(9)] == ["moved"]
+    # the same second, read by two parties
+    store.put_history("m", 1000.0, {"id": "m", "outcome": "degraded", "ended": 1060.0})
+    assert [item["outcome"] for item in store.history(9)] == ["degraded"]
 
 
 @pytest.mark.parametrize(

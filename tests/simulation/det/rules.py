@@ -45,6 +45,7 @@ class Rules:
         self.writes: dict[str, list[dict[str, Any]]] = {}  # by whom: what it made of the record
         self.before: dict[str, Any] | None = None
         self.histories: dict[str, dict[str, Any]] = {}
+        self.settled: dict[str, dict[str, Any]] = {}  # by move: the history that stood there when it ended
         self.changers: set[str] = set()  # who changed which node is named
         self.trusted = (
             True  # false: somebody starts past the guard, or swears falsely; overlaps are then counted
@@ -156,6 +157,7 @@ class Rules:
         told = self.histories.get(move["id"]["S"])
         if told is None or move["step"]["S"] == "confirm":
             return
+        self.settled[move["id"]["S"]] = told
         for key in ("active", "epoch"):
             if told[key] != item[key]:
                 self.fail(TRUE, f"history of {move['id']['S']}: {key} {told[key]}, the record {item[key]}")
@@ -164,7 +166,10 @@ class Rules:
             self.fail(TRUE, f"history says {told['outcome']['S']}, the record {item['state']['S']}")
 
     def history(self, item: dict[str, Any], by: str) -> None:
-        self.histories[item["id"]["S"]] = item
+        move = item["id"]["S"]
+        if self.settled.get(move, item) != item:
+            self.fail(TRUE, f"{by} wrote over the history of {move}, which another had ended")
+        self.histories[move] = item
 
     # -- nodes
 

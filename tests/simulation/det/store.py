@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import datetime
 import functools
-import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.aws import START, client_error
+from tests.simulation.aws import START, demand
 
 if TYPE_CHECKING:
     from tests.simulation.det.scheduler import Proc
@@ -55,38 +54,6 @@ class FastDeserializer:
         if kind == "M":
             return {key: self.deserialize(item) for key, item in inner.items()}
         return [self.deserialize(item) for item in inner]
-
-
-@functools.lru_cache(maxsize=512)
-def condition(text: str) -> Callable[[Item, dict[str, str], Item], bool]:
-    """A ConditionExpression as a function of item, names and values. What the table does not know is an error."""
-    parts: list[Callable[[Item, dict[str, str], Item], bool]] = []
-    for part in text.split(" AND "):
-        absent = re.fullmatch(r"\(attribute_not_exists\((#\w+)\) OR attribute_type\((#\w+), (:\w+)\)\)", part)
-        if absent:
-            name = absent.group(1)
-            parts.append(lambda item, names, _values, name=name: "NULL" in item.get(names[name], {"NULL": 1}))
-            continue
-        missing = re.fullmatch(r"attribute_not_exists\((#\w+)\)", part)
-        if missing:
-            name = missing.group(1)
-            parts.append(lambda item, names, _values, name=name: names[name] not in item)
-            continue
-        equal = re.fullmatch(r"(#\w+)(?:\.(#\w+))? (=|<=) (:\w+)", part)
-        if not equal:
-            raise AssertionError(f"a condition that this table does not know: {part}")
-        parts.append(functools.partial(_compared, equal.groups()))
-    return lambda item, names, values: all(part(item, names, values) for part in parts)
-
-
-def _compared(groups: tuple[Any, ...], item: Item, names: dict[str, str], values: Item) -> bool:
-    first, second, how, wanted = groups
-    found = item.get(names[first])
-    if second is not None:
-        found = (found or {}).get("M", {}).get(names[second])
-    if how == "<=":
-        return found is not None and Decimal(found["N"]) <= Decimal(values[wanted]["N"])
-    return bool(found == values[wanted])
 
 
 @functools.lru_cache(maxsize=512)
@@ -152,10 +119,7 @@ class DynamoClient:
         key = item["pair"]["S"], item["item"]["S"]
 
         def act() -> Item:
-            asked = arguments.get("ConditionExpression")
-            held = self.table.items.get(key, {})
-            if asked and not condition(asked)(held, arguments["ExpressionAttributeNames"], {}):
-                raise client_error("ConditionalCheckFailedException", "PutItem")
+            demand("PutItem", self.table.items.get(key, {}), arguments)
             self.table.put(key, item, self.proc.name)
             return {}
 
@@ -168,8 +132,7 @@ class DynamoClient:
 
         def act() -> Item:
             item = self.table.items.get(key, {})
-            if not condition(arguments["ConditionExpression"])(item, names, values):
-                raise client_error("ConditionalCheckFailedException", "UpdateItem")
+            demand("UpdateItem", item, arguments)
             self.table.put(
                 key, {**item, **{names[name]: values[value] for name, value in sets}}, self.proc.name
             )
