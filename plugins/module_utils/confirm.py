@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
@@ -46,6 +47,14 @@ def look(pair: PairSpec, ports: Ports, holder: Holder, move: Move, seen: Optiona
     silence = Silence(pair, ports, move.source, seen) if pair.profile == "fast" else None
     replies = ports.nodes.collect(command_id, "look", names, confirm + MARGIN, holder.keep, silence)
     return Looked(replies, silence, fence)
+
+
+def glance(pair: PairSpec, ports: Ports, names: Iterable[str], active: str = "") -> dict[str, Reply]:
+    """A look by somebody who holds no lease: what these nodes say within `timeouts.confirm`. Raises CommandError."""
+    limit = pair.timeouts.confirm
+    return ports.nodes.ask(
+        "look", names, wait=limit + MARGIN, keep=lambda: None, timeout=limit, active=active
+    )
 
 
 class Silence:

@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from .answer import Answer, Reply
 from .clients import ClientMaker, error_code, explain
-from .confirm import MARGIN
+from .confirm import glance
 from .event import OWN
 from .evidence import NO, UNKNOWN, YES, Evidence, ineligible, restored
 from .health import UNWATCHED, agent_evidence
@@ -124,11 +124,7 @@ class Drill:
     # -- the nodes
 
     def _ask(self, active: str) -> dict[str, Reply]:
-        limit = self._pair.timeouts.confirm
-        names = [node.name for node in self._pair.nodes]
-        return self._ports.nodes.ask(
-            "look", names, wait=limit + MARGIN, keep=lambda: None, timeout=limit, active=active
-        )
+        return glance(self._pair, self._ports, [node.name for node in self._pair.nodes], active)
 
     def _nodes(self, record: Record) -> Iterator[Check]:
         active = str(record.active)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from .answer import Answer, Reply
-from .confirm import MARGIN
+from .confirm import glance
 from .evidence import left_over, restored
 from .fencing import instance_state
 from .lease import Holder, LeaseHeld, LeaseLost, free_lease
@@ -81,11 +81,7 @@ class Enrolment:
             raise EnrollError(str(error), code=code_of(error)) from error
 
     def _look(self, active: str = "") -> dict[str, Reply]:
-        limit = self.pair.timeouts.confirm
-        names = [node.name for node in self.pair.nodes]
-        return self.ports.nodes.ask(
-            "look", names, wait=limit + MARGIN, keep=lambda: None, timeout=limit, active=active
-        )
+        return glance(self.pair, self.ports, [node.name for node in self.pair.nodes], active)
 
     def _both(self, replies: dict[str, Reply]) -> dict[str, Answer]:
         answers = {name: reply for name, reply in replies.items() if isinstance(reply, Answer)}

@@ -23,6 +23,7 @@ from .mirror import IDENTITY, PRESERVE, STAMP, Kept, MirrorError
 
 ASIDE = ".removed"  # below IDENTITY: versions that lost, by hash
 SCRATCH = ".tmp"  # below IDENTITY: files that are not whole yet
+LONGEST = 4096  # characters of a stamp; what is longer is none
 
 
 class IdentityError(MirrorError):
@@ -79,7 +80,7 @@ class Identity:
 
     def stamp(self) -> Optional[Stamp]:
         """Whose the live files are."""
-        return parse_stamp(tree_of.read_text(self.stamp_path), self.stamp_path)
+        return parse_stamp(tree_of.read_text(self.stamp_path, LONGEST), self.stamp_path)
 
     def store(self, node: str) -> str:
         """Where a node's files are kept."""

@@ -149,11 +149,11 @@ def count(root: str, excludes: Sequence[str]) -> int:
 # -- files written whole
 
 
-def read_text(path: str) -> Optional[str]:
-    """A file's text; None when there is none. Raises MirrorError."""
+def read_text(path: str, limit: int = 1 << 24) -> Optional[str]:
+    """A file's text, `limit` characters at most; None when there is none. Raises MirrorError."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as handle:
-            return handle.read(1 << 24)
+            return handle.read(limit)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from .answer import Answer, NoAnswer, Reply
 from .checks import PairError
-from .confirm import MARGIN
+from .confirm import MARGIN, glance
 from .evidence import ineligible
 from .move import Ended, Journal, check_identity, check_restored
 from .pair import PairSpec
@@ -160,10 +160,7 @@ class Rejoin:
         return name
 
     def _look(self, name: str, record: Record) -> Reply:
-        limit = self.pair.timeouts.confirm
-        return self.ports.nodes.ask(
-            "look", [name], wait=limit + MARGIN, keep=lambda: None, timeout=limit, active=record.active or ""
-        )[name]
+        return glance(self.pair, self.ports, [name], record.active or "")[name]
 
     def _power_on(self, name: str, record: Record, silent: NoAnswer) -> Optional[Answer]:
         """Switch the machine on and wait until its agent answers. None in check mode."""

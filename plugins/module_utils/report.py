@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .answer import Answer, NoAnswer, Reply
-from .confirm import MARGIN
+from .confirm import glance
 from .evidence import UNKNOWN, Evidence, ineligible, restored
 from .freshness import copied, span, too_old, words
 from .pair import PairSpec
@@ -59,10 +59,7 @@ def gather(
     active = record.active if record and record.active in names else None
     if ask_nodes:
         try:
-            limit = pair.timeouts.confirm
-            replies = ports.nodes.ask(
-                "look", names, wait=limit + MARGIN, keep=lambda: None, timeout=limit, active=active or ""
-            )
+            replies = glance(pair, ports, names, active or "")
         except CommandError as error:
             replies = {name: NoAnswer("could not be asked") for name in names}
             notes.append(f"the nodes could not be asked: {error}")

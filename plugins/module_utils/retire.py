@@ -10,7 +10,7 @@ from typing import Optional
 
 from .answer import NoAnswer
 from .checks import PairError
-from .confirm import MARGIN
+from .confirm import glance
 from .evidence import Evidence
 from .pair import PairSpec
 from .ports import Ports
@@ -69,11 +69,7 @@ class Retirement:
     def _reach(self, active: str) -> None:
         """Refuse while a node that would be connected to cannot be. One whose command is gone already is there all the same."""
         names = [node.name for node in self.pair.nodes if node.name != self.without]
-        limit = self.pair.timeouts.confirm
-        replies = self.ports.nodes.ask(
-            "look", names, wait=limit + MARGIN, keep=lambda: None, timeout=limit, active=active
-        )
-        for name, reply in replies.items():
+        for name, reply in glance(self.pair, self.ports, names, active).items():
             if isinstance(reply, NoAnswer) and not reply.reached:
                 power = self.ports.instance(self.pair.node(name).instance_id)
                 raise RetireError(self._silent(name, reply, power, active), code="remove_silent")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..freshness import parse_note, told
-from ..identity import Identity
+from ..identity import Identity, parse_stamp
 from ..mirror import MARKER, Marker, MirrorError, parse_marker
 from ..mirror_tree import read_text, write_text
 from ..products.base import ProductError, Ran
@@ -49,10 +49,12 @@ class MarkedWarp(Warp):
             return why
         try:
             identity = Identity(self.data_dir)
-            stamp = identity.stamp()
-            if identity.kept(self.node) or (stamp is not None and stamp.node == self.node):
+            # a folder that has just died is not waited for: whoever looks has little time
+            found = self.runner.noted(identity.stamp_path)
+            stamp = None if found is None else parse_stamp(found[0], identity.stamp_path)
+            if (stamp is not None and stamp.node == self.node) or identity.kept(self.node):
                 return ""
-        except MirrorError as error:
+        except (MirrorError, ProductError) as error:
             return str(error)[:TOLD]
         return "no files of its own are kept on the shared folder (run playbook warp_build)"
 

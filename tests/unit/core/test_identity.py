@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils import identity as module
 from ansible_collections.hotstandby.ops.plugins.module_utils.identity import (
+    LONGEST,
     Identity,
     IdentityError,
     Stamp,
@@ -140,9 +141,10 @@ def test_nobody_saves_another_nodes_files(folder: Folder) -> None:
     assert folder.live() == files("a")
     # they are as they were kept for a: so they are a's
     assert not Identity(str(folder.root)).restore("a").changed
-    (folder.root / ".hotstandby-identity").write_text("?")
-    with pytest.raises(IdentityError, match="holds no stamp"):
-        Identity(str(folder.root)).restore("a")
+    for odd in ("?", '{"node": "a", "whole": true' + " " * LONGEST + "}"):
+        (folder.root / ".hotstandby-identity").write_text(odd)
+        with pytest.raises(IdentityError, match="holds no stamp"):
+            Identity(str(folder.root)).restore("a")
 
 
 def test_room_is_made_for_the_next_installation_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,13 @@ def test_on_a_shared_folder_the_nodes_own_files_are_put_in_place(tmp_path: Path)
     assert warp.unready() == "" and warp.start(5).rc == 0
     assert (tmp_path / "started").read_text().endswith("server b")
     assert not (data / ".hotstandby-data").exists()
+
+
+def test_a_look_does_not_wait_for_a_shared_folder_that_has_just_died(tmp_path: Path) -> None:
+    warp = product(tmp_path, "shared")
+    assert isinstance(warp, MarkedWarp)
+    os.mkfifo(tmp_path / "data/.hotstandby-identity")  # whoever opens it waits for ever
+    assert ".hotstandby-identity did not answer within 3 s" in warp.unready()
 
 
 def test_a_standby_tells_how_old_its_copy_is_until_it_makes_data_itself(tmp_path: Path) -> None:
