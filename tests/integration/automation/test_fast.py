@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.integration.automation.fast import LONG, beats, moved
 from tests.integration.pair.rig import Rig
 
 pytestmark = pytest.mark.sandbox
-LONG = 120.0  # seconds, on a machine that does more
 
 
 @pytest.fixture(scope="module")
@@ -29,26 +28,6 @@ def fast() -> Iterator[Rig]:
     shutil.rmtree(state, ignore_errors=True)
 
 
-def beat(rig: Rig, node: str) -> str:
-    pair = rig.info["pair"]
-    key = {"pair": {"S": pair["name"]}, "item": {"S": f"heartbeat#{node}"}}
-    found = rig.client("dynamodb").get_item(TableName=pair["table"], Key=key, ConsistentRead=True)
-    return str(found.get("Item", {}).get("beat", {}).get("S", ""))
-
-
-def beats(rig: Rig, *nodes: str, count: int = 4) -> None:
-    """Wait until each node has beaten so often: whoever watches has seen it move by then."""
-    for node in nodes:
-        seen = {beat(rig, node)}
-
-        rig.until(functools.partial(_beaten, rig, node, seen, count), LONG)
-
-
-def _beaten(rig: Rig, node: str, seen: set[str], count: int) -> bool:
-    seen.add(beat(rig, node))
-    return len(seen) > count
-
-
 @pytest.fixture
 def rig(fast: Rig) -> Iterator[Rig]:
     fast.reset()
@@ -57,12 +36,6 @@ def rig(fast: Rig) -> Iterator[Rig]:
     journal = fast.journal()
     assert journal["overlaps"] == 0, journal
     assert fast.status()["unimplemented"] == []
-
-
-def moved(rig: Rig) -> bool:
-    record, nodes = rig.record(), rig.ask("status")["nodes"]
-    where = [name for name in rig.names if nodes[name]["product"]]
-    return (record["active"].get("S"), record["state"]["S"], where) == ("hub-b", "steady", ["hub-b"])
 
 
 def said(rig: Rig, node: str) -> str:
