@@ -70,7 +70,8 @@ SSH: list[str] = []  # further arguments of ssh
 @contextlib.contextmanager
 def daemon() -> Iterator[None]:
     """An ssh daemon on a free loopback port that lets in the key made for it, until the end."""
-    program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+    # sbin is in no user's PATH; an unpacked one that is not installed may be in it
+    program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/usr/bin")
     if program is None:
         sys.exit("--ssh: there is no sshd here (package openssh-server)")
     with (

@@ -41,9 +41,9 @@ from .mirror import (
     parse_changes,
     parse_marker,
     rsync_argv,
-    too_many,
 )
 from .mirror_backup import SYNC, drop_backup, extras, new_backup, plan_of, write_plan
+from .mirror_plan import plan
 from .mirror_source import Seen, Source
 
 ROUNDS = 3  # runs of one tree in which files vanish before that counts as a failure
@@ -116,11 +116,11 @@ class Mirror:
 
     # -- questions
 
-    def _look(self, token: str = "") -> Seen:
+    def _look(self, token: str = "", brief: bool = False) -> Seen:
         job = self.job
         paths = {name: source for name, (source, _to) in job.trees.items()}
         parents = literal_parents(job.preserve)
-        return job.source.look(paths, LOOKS, parents, token, WORK, job.config)
+        return job.source.look(paths, LOOKS, parents, token, WORK, job.config, brief)
 
     def _check_places(self, seen: Seen) -> None:
         """Raises MirrorError for directories that must not meet."""
@@ -234,23 +234,6 @@ class Mirror:
         done = self._run(argv, self._locks, names or b"")
         return done.returncode, parse_changes(decode(done.stdout)), decode(done.stderr)
 
-    def _plan(self, engines: Mapping[str, Engine]) -> dict[str, Changes]:
-        """What would be done. Raises MirrorError."""
-        found = {}
-        for name, place in self.places.items():
-            rc, changes, stderr = self._rsync(engines[name], name, dry=True)
-            if rc not in (0, VANISHED):
-                raise MirrorError(
-                    f"{explain_rsync(rc, stderr, name)}. Nothing was changed", code="sync_failed"
-                )
-            found[name] = changes
-            if changes.deleted:
-                there = tree_of.count(place.path, self.job.excludes(name))
-                why = too_many(changes.deleted, there, self.job.max_delete, f"{name}_dir")
-                if why:
-                    raise MirrorError(f"max_delete: {why}", code="sync_max_delete")
-        return found
-
     def _act(self, engine: Engine, name: str, plan: Changes, backup: str) -> tuple[Changes, int]:
         """Do what was planned. Raises MirrorError."""
         place = self.places[name]
@@ -322,10 +305,14 @@ class Mirror:
                 locks.append(tree_of.lock(place.path))
                 stack.callback(os.close, locks[-1])
         self._locks = tuple(locks)
-        texts = [self._run(["rsync", "--version"]).stdout.decode("ascii", "replace"), seen.rsync]
+        # from this host there is but one
+        here = self._run(["rsync", "--version"]).stdout.decode("ascii", "replace") if job.source.host else ""
+        texts = [text for text in (seen.rsync, here) if text]
         engines = {name: self._engine(texts, name) for name in self.places}
         before = tree_of.kept(self.root, job.preserve)
-        plans = self._plan(engines)
+        plans = plan(
+            self.places, lambda name: self._rsync(engines[name], name, dry=True), job.excludes, job.max_delete
+        )
         unfinished = tree_of.under_way(self.root) is not None
         marked = job.marked and not job.live and theirs != ours
         todo = marked or any(plan.changes for plan in plans.values())
@@ -362,7 +349,7 @@ class Mirror:
     def _finish(self, seen: Seen, theirs: Optional[Marker], marked: bool) -> None:
         """The source must have stood still; then, last of all, the marker."""
         if self.job.require_stopped:
-            again = self._look()
+            again = self._look(brief=True)
             if again.running or again.marker != seen.marker:
                 raise MirrorError(
                     "the source was started during the copy: stop it and run it again",

@@ -23,27 +23,31 @@ LC_ALL=C; export LC_ALL
 hex() { od -An -v -tx1 | tr -d ' \n'; }
 chain() {
   here=$(cd -- "$1" 2>/dev/null && pwd -P) || return 0
-  while :; do
-    stat -c %d:%i -- "$here"
-    [ "$here" = / ] && break
+  set -- "$here"
+  while [ "$here" != / ]; do
     here=${here%/*}; here=${here:-/}
-  done | tr '\n' ' '
+    set -- "$@" "$here"
+  done
+  stat -c %d:%i -- "$@" | tr '\n' ' '
 }
-echo "boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
-echo "rsync $(rsync --version 2>/dev/null | tr '\n' ' ')"
-for tree in install data; do
-  eval "path=\$$tree"
-  [ -n "$path" ] || continue
-  echo "chain $tree $(chain "$path")"
-  [ -d "$path/" ] && echo "real $tree $(cd -- "$path" && pwd -P | hex)"
-  eval "looks=\$looks_$tree"
-  for name in $looks; do [ -e "$path/$name" ] && echo "looks $tree"; done
-  [ -n "$(ls -A -- "$path" 2>/dev/null | head -n 1)" ] && echo "filled $tree"
-done
-for name in $parents; do
-  [ -L "$data/$name" ] && echo "link $name"
-  [ -e "$data/$name" ] && [ ! -d "$data/$name" ] && echo "odd $name"
-done
+filled() { for name in "$1"/* "$1"/.[!.]* "$1"/..?*; do [ -e "$name" ] || [ -L "$name" ] && return; done; return 1; }
+if [ -z "$brief" ]; then
+  read -r boot < /proc/sys/kernel/random/boot_id; echo "boot $boot"
+  echo "rsync $(rsync --version 2>/dev/null | tr '\n' ' ')"
+  for tree in install data; do
+    eval "path=\$$tree"
+    [ -n "$path" ] || continue
+    echo "chain $tree $(chain "$path")"
+    [ -d "$path/" ] && echo "real $tree $(cd -- "$path" && pwd -P | hex)"
+    eval "looks=\$looks_$tree"
+    for name in $looks; do [ -e "$path/$name" ] && echo "looks $tree"; done
+    filled "$path" && echo "filled $tree"
+  done
+  for name in $parents; do
+    [ -L "$data/$name" ] && echo "link $name"
+    [ -e "$data/$name" ] && [ ! -d "$data/$name" ] && echo "odd $name"
+  done
+fi
 if [ -n "$data" ] && [ -e "$data/$marker" ]; then
   if text=$(cat -- "$data/$marker" 2>/dev/null | hex) && [ -n "$text" ]; then echo "marker $text"; else echo "marker 00"; fi
 fi
@@ -53,6 +57,7 @@ node=$(sed -n 's/^ *"node": *"\([A-Za-z0-9._-]*\)".*/\1/p' "$config" 2>/dev/null
 [ -n "$node" ] && echo "node $node"
 if [ -n "$install" ]; then
   real=$(cd -- "$install" 2>/dev/null && pwd -P) || real=$install
+  [ -n "$brief" ] && echo "real install $(printf %s "$real" | hex)"
   {
     grep -lsF -e "$install/" -e "$real/" /proc/[0-9]*/cmdline | sed 's,^/proc/\([0-9]*\)/.*,\1,'
     ls -l /proc/[0-9]*/exe 2>/dev/null | grep -F -e " $install/" -e " $real/" | sed 's,.*/proc/\([0-9]*\)/exe.*,\1,'
@@ -194,8 +199,9 @@ class Source:
         token: str = "",
         work: str = "",
         config: str = "/etc/hotstandby/pair.json",
+        brief: bool = False,
     ) -> Seen:
-        """Ask the source about {tree: path}. Raises MirrorError."""
+        """Ask the source about {tree: path}; `brief`: only what may change during a copy. Raises MirrorError."""
         given = {
             "install": paths.get("install", ""),
             "data": paths.get("data", ""),
@@ -206,6 +212,7 @@ class Source:
             "token": token,
             "work": work,
             "config": config,
+            "brief": "yes" if brief else "",
         }
         head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in given.items())
         where = f"source_host: {self.host}" if self.host else "the source"

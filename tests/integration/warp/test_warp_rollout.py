@@ -253,6 +253,37 @@ def test_it_stops_at_the_first_failure_and_is_taken_back(farm: Farm) -> None:
     assert farm.events("n3") == events[1]
 
 
+@pytest.mark.parametrize("trouble", ["start_fails", "gone"])
+def test_a_node_under_way_beside_one_that_fails_ends_its_turn(farm: Farm, trouble: str) -> None:
+    before, name = farm.files("n1"), "20260203T040506Z" if trouble == "gone" else "20260203T040507Z"
+    new = farm.trees["n3"][1] / "home/app/beside.xml"
+    new.write_text("<beside/>")
+    farm.moves()
+    count = len(farm.events("n1"))
+    if trouble == "start_fails":
+        farm.knob("n2", start_fails=True)
+    failed = farm.playbook(
+        source="n3", serial=2, rollout=name, **({"gone": "yes"} if trouble == "gone" else {})
+    )
+    farm.knob("n2")
+    assert (
+        failed.rc != 0
+        and f"n2: {'not running' if trouble == 'start_fails' else 'it cannot be'}" in failed.text
+    )
+    # n1 was taken out with n2, and is back with what was rolled out; n2 stays out
+    moves = farm.moves()
+    assert sorted(moves[2:4]) == [("out", "n1"), ("out", "n2")] and moves[4:] == [("in", "n1")]
+    assert farm.events("n1")[count:] == ["stop", "start"] and farm.runs("n1") and not farm.runs("n2")
+    assert farm.serving() == ["n1", "n3"] and farm.files("n1") == farm.files("n3") != before
+    # on with it under the same name: n2 is done too; then all of it is taken back
+    on = farm.playbook(source="n3", serial=2, rollout=name)
+    assert on.rc == 0 and farm.serving() == list(farm.names) and farm.files("n2") == farm.files("n3"), on.text
+    undone = farm.playbook(undo=name, serial=2)
+    assert undone.rc == 0 and farm.files("n1") == farm.files("n2") == before, undone.text
+    assert farm.serving() == list(farm.names)
+    new.unlink()
+
+
 def test_what_cannot_be_rolled_out_is_refused(farm: Farm) -> None:
     farm.moves()
     events = [farm.events(name) for name in farm.names]

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import (
     Change,
@@ -26,6 +28,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import (
     shown,
     too_many,
 )
+from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_plan import at_once
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror_source import Source, parse_seen
 
 
@@ -205,3 +208,21 @@ def test_a_few_changes_are_named_with_the_directories_above_them() -> None:
     assert names_of(Changes(tuple(Change(str(number), "created", "f") for number in range(5001)))) is None
     argv = rsync_argv(Engine(), "/a", "/c", (), "/k", 0, named=True)
     assert "--files-from=-" in argv and "--delete-delay" not in argv and "--max-delete=0" not in argv
+
+
+def test_both_trees_are_asked_at_once_and_an_error_of_either_is_raised() -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def ask(name: str) -> int:
+        return together.wait() + len(name)
+
+    found = at_once(ask, ["data", "install"])
+    assert list(found) == ["data", "install"] and sum(found.values()) == len("datainstall") + 1
+
+    def fail(name: str) -> int:
+        if name == "install":
+            raise MirrorError("install: no")
+        return 1
+
+    with pytest.raises(MirrorError, match="install: no"):
+        at_once(fail, ["data", "install"])

@@ -215,8 +215,13 @@ def test_a_stopped_source_whose_files_vanish_each_time(trees: Trees) -> None:
     converges(trees, own)
 
 
-def test_a_source_that_is_started_during_the_copy(trees: Trees) -> None:
+@pytest.mark.parametrize("way", ["by its path", "through a link"])
+def test_a_source_that_is_started_during_the_copy(trees: Trees, way: str) -> None:
     own, running = trees.state("b", own=True), []
+    link = trees.root / "current"
+    link.symlink_to(trees.path("a", "install"))
+    source = {"by its path": trees.path("a", "install"), "through a link": str(link)}[way]
+    pairs = {**trees.job.trees, "install": (source, trees.path("b", "install"))}
     trees.mark("a", "a", 5)
     java = trees.write("a", "install", "jre/bin/java", "#!/bin/sh\nread line\n")
     java.chmod(0o755)
@@ -228,7 +233,7 @@ def test_a_source_that_is_started_during_the_copy(trees: Trees) -> None:
 
     try:
         with pytest.raises(MirrorError, match="the source was started during the copy") as failed:
-            trees.sync(run=starting)
+            trees.sync(run=starting, trees=pairs)
     finally:
         for process in running:
             process.kill()
@@ -266,6 +271,16 @@ def killed_at(trees: Trees, step: int) -> bool:
             os._exit(1)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code in (0, 9)
+    # an rsync that still reads holds the trees until it has ended
+    limit = time.monotonic() + 30
+    for name in ("data", "install"):
+        while True:
+            try:
+                os.close(mirror_tree.lock(trees.path("b", name)))
+                break
+            except MirrorError:
+                assert time.monotonic() < limit
+                time.sleep(0.01)
     return code == 9
 
 

@@ -272,7 +272,7 @@ def test_files_that_come_and_go_while_the_source_runs(trees: Trees) -> None:
     def busy(argv: list[str], keep: tuple[int, ...] = (), names: bytes = b"") -> Any:
         done = mirror_run.run_rsync(argv, keep, names)
         if "--dry-run" in argv and first.exists():
-            first.unlink()
+            first.unlink(missing_ok=True)
             trees.write("a", "data", "home/grown", "x" * 1000)
         return done
 
