@@ -105,6 +105,18 @@ def test_the_service_is_started_again_when_the_copy_fails(pair: Warp) -> None:
     assert pair.running() == ["warp-a"] and pair.events("start", "stop")[-1] == ("warp-a", "start")
 
 
+def test_the_service_is_started_again_when_the_standby_cannot_be_reached_any_more(pair: Warp) -> None:
+    # from the moment on at which the active node has been stopped
+    gone = pair.state / "gone.json"
+    tmp = "{{ '/dev/null/x' if hotstandby_since is defined and inventory_hostname == 'warp-b' else '~/.ansible/tmp' }}"
+    gone.write_text(json.dumps({"ansible_remote_tmp": tmp}))
+    stops = len(pair.events("stop"))
+    failed = pair.playbook("sync", f"-e@{gone}", live="false")
+    assert failed.rc != 0 and "/dev/null/x" in failed.text, failed.text
+    assert len(pair.events("stop")) == stops + 1, failed.text
+    assert pair.running() == ["warp-a"] and pair.events("start", "stop")[-1] == ("warp-a", "start")
+
+
 def test_it_moves_to_the_standby_and_back_with_its_data(pair: Warp) -> None:
     pair.fault("warp-a", "product-kill")
     moved = pair.failover()
