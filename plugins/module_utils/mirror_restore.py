@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Optional
 
@@ -73,12 +74,10 @@ def restore(backup: Backup, job: Job, stopped: Callable[[], str], check: bool) -
         found = steps(backup, roots)
         changes = {name: goal.differs() for name, goal in goals(found, roots, job.preserve).items()}
         return Restored(Report(changes, own, own, backup=backup.path), tuple(item.path for item in found))
-    locks = [tree_of.lock(root) for root in roots.values()]
-    try:
-        done = undo(backup, roots, job.preserve, run_rsync)
-    finally:
-        for handle in locks:
-            os.close(handle)
+    with ExitStack() as stack:
+        for root in roots.values():
+            stack.callback(os.close, tree_of.lock(root))
+        done = undo(backup, roots, job.preserve, run_rsync, job.begun)
     after = tree_of.kept(roots["data"], job.preserve)
     return Restored(Report(done.changes, own, after, backup=backup.path), done.used, done.kept)
 

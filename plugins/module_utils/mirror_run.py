@@ -74,6 +74,9 @@ class Job:
     config: str = "/etc/hotstandby/pair.json"
     marked: bool = True  # whether the source's marker is put here; a backup has none
     kind: str = SYNC  # of the backup that it makes
+    begun: Callable[[], None] = lambda: (
+        None
+    )  # called before the first change, once nothing is refused any more
 
     def excludes(self, tree: str) -> tuple[str, ...]:
         """What a run of that tree leaves alone on both sides."""
@@ -264,6 +267,7 @@ class Mirror:
 
     def _begin(self, plans: Mapping[str, Changes], ours: Optional[Marker]) -> str:
         """Write down the way back, then say that a copy is under way. Returns the backup's directory."""
+        self.job.begun()
         earlier = tree_of.under_way(self.root) or {}
         backup = new_backup(self.job.backup_dir)
         trees = {name: entries.told(self.places[name].path, plan) for name, plan in plans.items()}

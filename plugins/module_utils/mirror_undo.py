@@ -10,7 +10,7 @@ there is not kept: nothing has run on it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -178,10 +178,16 @@ def _begin(
     return kept
 
 
-def undo(backup: Backup, trees: Mapping[str, str], preserve: Sequence[str], run: Run) -> Undone:
+def undo(
+    backup: Backup,
+    trees: Mapping[str, str],
+    preserve: Sequence[str],
+    run: Run,
+    begun: Callable[[], None] = lambda: None,
+) -> Undone:
     """Take back a copy, what it continued, and all that came after it; safe to say again.
 
-    The node's own files are not touched. Raises MirrorError.
+    The node's own files are not touched. `begun` is called before the first change. Raises MirrorError.
     """
     found = steps(backup, trees)
     made = goals(found, trees, preserve)
@@ -193,6 +199,7 @@ def undo(backup: Backup, trees: Mapping[str, str], preserve: Sequence[str], run:
         return Undone(used, plans)
     marker, path = found[-1].plan.get("marker"), os.path.join(trees["data"], MARKER)
     loose = _loose(trees)
+    begun()
     kept = _begin(backup, found, made, plans)
     keep = any(item.path not in loose for item in found)
     for name, goal in made.items():

@@ -179,6 +179,7 @@ msg:
 
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -230,9 +231,9 @@ def main() -> None:
         with node_lock(params, None if check else config, "backup"):
             if params["state"] == "restored":
                 backup = find(folder, params["backup"], trees)
-                if not check:
-                    forget_copy(config)
-                done = restore(backup, job_of(params, config), lambda: stopped_here(params), check)
+                # how old its copy is stays known where nothing is put back
+                job = replace(job_of(params, config), begun=lambda: forget_copy(config))
+                done = restore(backup, job, lambda: stopped_here(params), check)
                 told = result_of(done.report, time.monotonic() - begun, check)
                 return {**told, "backup": backup.path, "used": list(done.used), "kept": done.kept}
             why = stopped_here(params) if params["require_stopped"] else ""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hotstandby.ops.plugins.module_utils import mirror_tree
 from ansible_collections.hotstandby.ops.plugins.module_utils.mirror import MARKER
 
 from tests.unit.core.mirror_trees import Trees
@@ -161,6 +162,13 @@ def test_a_comparison_changes_nothing_and_is_noted(
     trees.write("a", "data", "home/later", "new")
     assert run_module("warp_sync", compare=True, **options)["drift"] == 1
     assert note()["equal"] == copied["equal"] < note()["looked"] and note()["drift"] == 1
+    # a restore that is refused has put nothing back
+    refused = {**given(trees), "config": options["config"], "backup": "gone", "state": "restored"}
+    assert run_module("warp_backup", **refused)["failed"] and (state / "sync").exists()
+    lock = mirror_tree.lock(trees.path("b", "data"))
+    assert run_module("warp_backup", **{**refused, "backup": None})["code"] == "sync_busy"
+    assert (state / "sync").exists()
+    os.close(lock)
     # what is put back is older than anybody knows
     run_module("warp_backup", check=True, state="restored", **{**given(trees), "config": options["config"]})
     assert (state / "sync").exists()
