@@ -17,6 +17,7 @@ import pytest
 from tests.hosts.rig import HostRig, Played
 
 UNIT = "nginx.service"
+PREPARED = "/shared/hub/web/prepared"
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/hotstandby.conf"
 
 
@@ -43,6 +44,13 @@ class Web:
                 node, "sed", "-i", f"s|root /var/www/html;|{page}|", "/etc/nginx/sites-available/default"
             )
         rig.shell("hub-a", "sh", "-c", "echo written by hub-a >/shared/hub/web/index.html")
+        # and like many a database it prepares its data before it starts
+        rig.shell("hub-a", "truncate", "-s", "0", PREPARED)
+        own = f"[Service]\nExecStartPre=/bin/sh -c 'hostname >>{PREPARED}'\n"
+        for node in rig.names:
+            folder = f"/etc/systemd/system/{UNIT}.d"
+            rig.shell(node, "sh", "-c", f'mkdir -p {folder} && printf "%b" "$0" >{folder}/a-own.conf', own)
+            rig.shell(node, "systemctl", "daemon-reload")
         self.extra.write_text(json.dumps({"hotstandby_pair": given}))
 
     def play(self, name: str, *arguments: str, **extra: Any) -> Played:
@@ -60,6 +68,10 @@ class Web:
         """What a client gets there."""
         asked = "import urllib.request as r; print(r.urlopen('http://127.0.0.1/').read().decode())"
         return self.rig.shell(node, "python3", "-c", asked).strip()
+
+    def prepared(self) -> list[str]:
+        """Who prepared the data for a start, in their order."""
+        return self.rig.shell("hub-a", "cat", PREPARED).split()
 
     def active(self) -> list[str]:
         return [node for node in self.rig.names if self.unit(node)[0] == "active"]
@@ -97,9 +109,12 @@ def test_a_running_service_is_adopted_without_a_restart(web: Web) -> None:
 
 
 def test_the_standby_does_not_start_it_by_hand(web: Web) -> None:
+    before = web.prepared()
     said = web.rig.shell("hub-b", "systemctl", "start", UNIT)
     assert "failed" in said
     assert web.active() == ["hub-a"]
+    # nothing of the unit ran, what it does before its start included
+    assert web.prepared() == before == []
     said = web.rig.shell("hub-b", "journalctl", "-u", UNIT, "-o", "cat")
     assert "not hub-b" in said, said
 
@@ -111,6 +126,7 @@ def test_it_moves_when_it_dies_and_stays_away_after_a_boot(web: Web) -> None:
     played = web.play("failover", reason="died")
     assert (played.rc, played.outcome) == (0, "moved"), played.text
     assert web.active() == ["hub-b"] and web.served("hub-b") == "written by hub-a"
+    assert web.prepared() == ["hub-b"]
     web.rig.fault("hub-a", "reboot")
     web.rig.until(lambda: web.rig.asked_at_boot("hub-a"))
     assert web.active() == ["hub-b"]

@@ -9,16 +9,32 @@ import socket as socketlib
 import subprocess
 from pathlib import Path
 
+import jinja2
 import yaml
 
 TEMPLATES = Path(__file__).parents[3] / "roles" / "node" / "templates"
 
 
-def test_a_unit_asks_the_guard_as_root_whoever_it_runs_as() -> None:
-    lines = (TEMPLATES / "unit.conf.j2").read_text(encoding="utf-8").splitlines()
+def drop_in(version: int) -> list[str]:
+    text = (TEMPLATES / "unit.conf.j2").read_text(encoding="utf-8")
+    made = jinja2.Environment(trim_blocks=True).from_string(text)
+    return made.render(
+        ansible_managed="managed", __node_bin="/usr/local/bin", __node_systemd=version
+    ).splitlines()
+
+
+def test_a_unit_asks_the_guard_as_root_whoever_it_runs_as_and_before_anything_of_its_own() -> None:
     # without "+" it would run as the unit's User=, who may not read what the guard remembers: it would never start
-    assert "ExecStartPre=+{{ __node_bin }}/hotstandby may-start" in lines
-    assert "Restart=no" in lines
+    before = "ExecCondition=+/bin/sh -c '/usr/local/bin/hotstandby may-start || exit 255'"
+    asks = [line for line in drop_in(252) if line.startswith("Exec")]
+    assert asks == [before] == [line for line in drop_in(243) if line.startswith("Exec")]
+    assert "Restart=no" in drop_in(252) and "Restart=no" in drop_in(219)
+
+
+def test_a_systemd_that_knows_no_condition_asks_with_what_it_has() -> None:
+    for version in (219, 239, 242):
+        asks = [line for line in drop_in(version) if line.startswith("Exec")]
+        assert asks == ["ExecStartPre=+/usr/local/bin/hotstandby may-start"]
 
 
 def test_the_daemon_is_kept_alive_and_what_it_started_lives_on_without_it() -> None:
