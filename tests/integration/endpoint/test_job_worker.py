@@ -118,6 +118,9 @@ def test_it_works_is_upgraded_in_place_and_goes(host: Host, until: Until) -> Non
     assert host.files() == ["etc/cron.d/hotstandby-worker-jobs", *ours, *its]
     cron = (host.root / "etc/cron.d/hotstandby-worker-jobs").read_text(encoding="utf-8")
     assert f"\n@reboot root {host.root}/{home}/work 2>&1 | logger -t hotstandby-worker-jobs\n" in cron
+    # whom cron starts nobody starts again: no outage of the queue may end it
+    assert " --patience 31536000 " in (host.root / home / "work").read_text(encoding="utf-8")
+    assert "--patience" not in (host.root / beside / "work").read_text(encoding="utf-8")
     assert "changed=0" in host.role({}, other)
 
     worker = host.boot()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.pair.rig import Played, Rig
+from tests.integration.pair.rig import Played, Rig, Run
 
 pytestmark = pytest.mark.sandbox
 URL = "jdbc:mysql://db.example.internal/rundeck?password=hunter2"
@@ -61,12 +61,15 @@ class Rundeck:
         top = self.roots[node] / "var/lib/hotstandby-rundeck"
         return sorted(path.read_text(encoding="utf-8") for path in top.rglob("*") if path.is_file())
 
-    def play(self, *arguments: str) -> Played:
+    def begin(self, *arguments: str, env: dict[str, str] | None = None) -> Run:
         before, self.rig.info["inventory"] = self.rig.info["inventory"], str(self.inventory)
         try:
-            return self.rig.playbook("rundeck_server", *arguments)
+            return self.rig.begin("rundeck_server", *arguments, env=env)
         finally:
             self.rig.info["inventory"] = before
+
+    def play(self, *arguments: str) -> Played:
+        return self.begin(*arguments).end()
 
     def sync(self, *arguments: str) -> Played:
         return self.play("--tags", "database,sync", *arguments)
@@ -154,3 +157,28 @@ def test_nothing_is_copied_while_it_is_not_known_who_is_active(
     assert played.rc != 0 and said in " ".join(played.text.split()), played.text
     assert "Copy the project directories" not in played.text
     assert {name: rundeck.files(name) for name in rundeck.roots} == before
+
+
+def test_a_move_while_the_files_are_copied_is_told(rundeck: Rundeck) -> None:
+    rig = rundeck.rig
+    rig.clear_calls()
+    assert rundeck.sync().rc == 0
+    # the record is read before the copy, where the nodes are asked too, and after it
+    actions = [call["action"].partition(":")[0] for call in rig.fresh_calls()]
+    asked = len(actions) - actions[::-1].index("SendCommand")
+    reads = actions[:asked].count("GetItem")
+    assert 0 < reads < actions.count("GetItem"), actions
+    rundeck.write("hub-a", "demo/project.properties", "of the node that was active")
+    rig.trap("dynamodb:GetItem", "hold", count=reads + 1, run="frozen")
+    copying = rundeck.begin("--tags", "sync", env={"SANDBOX_RUN": f"{rig.state}:frozen"})
+    try:
+        rig.until(rig.sprung, 60)
+        assert rig.failover(mode="switchover").outcome == "moved"
+        rig.ask("release", run="frozen")
+        played = copying.end()
+    finally:
+        rig.ask("release", run="frozen")
+        copying.process.kill()
+    said = " ".join(played.text.split())
+    assert played.rc != 0 and "the service moved from hub-a to hub-b" in said, played.text
+    assert "runbook.md#rundeck_moved" in said and rundeck.replaced("hub-b") != []
