@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from .mirror import MARKER, UNNAMED, UNNAMED_END, WORK, Kept, MirrorError, Place
-from .mounts import unescaped
+from .mounts import parse_mountinfo
 
 STATE = "state.json"  # below WORK: what is under way
 
@@ -285,7 +285,7 @@ def mounted_below(root: str, table: str = "/proc/self/mountinfo") -> bool:
     """Whether other file systems are mounted below a tree, where nothing can be renamed from its top into place."""
     try:
         with open(table, encoding="utf-8", errors="surrogateescape") as handle:
-            points = [unescaped(line.split()[4]) for line in handle]
-    except (OSError, IndexError):
+            points = [point for point, _kind in parse_mountinfo(handle.read())]
+    except OSError:
         return True  # not known: as if there were
     return any(point.startswith(f"{root}/") for point in points)
