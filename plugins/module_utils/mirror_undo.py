@@ -148,6 +148,11 @@ def _loose(trees: Mapping[str, str]) -> list[str]:
     return [item.path for item in continued(read_backup(path))] if os.path.isdir(path) else []
 
 
+def _keeps(found: Sequence[Backup], loose: Sequence[str]) -> bool:
+    """Whether what is taken away is kept: anything may have been done to what a finished copy had put there."""
+    return any(item.path not in loose for item in found)
+
+
 def goals(found: Sequence[Backup], trees: Mapping[str, str], preserve: Sequence[str]) -> dict[str, Goal]:
     """What each tree shall be again, once all of `found` is taken back. The node's own files are no part of it."""
     made = {}
@@ -162,19 +167,24 @@ def goals(found: Sequence[Backup], trees: Mapping[str, str], preserve: Sequence[
 
 
 def _begin(
-    backup: Backup, found: Sequence[Backup], made: Mapping[str, Goal], plans: Mapping[str, Changes]
+    backup: Backup,
+    found: Sequence[Backup],
+    made: Mapping[str, Goal],
+    plans: Mapping[str, Changes],
+    loose: Sequence[str],
 ) -> str:
     """Write down the way back from this way back, and that it is under way."""
     trees = {name: goal.root for name, goal in made.items()}
-    loose = _loose(trees)
     earlier = (tree_of.under_way(trees["data"]) or {}).get("kept")
     kept = new_backup(os.path.dirname(backup.path))
     about = {name: entries.told(goal.root, plans[name]) for name, goal in made.items()}
     text = tree_of.read_text(os.path.join(trees["data"], MARKER))
     plan = plan_of(UNDO, f"before {backup.name} was taken back", text, about)
-    write_plan(kept, {**plan, "to": found[-1].name, "continues": earlier, "ended": False})
+    half = not _keeps(found, loose)
+    write_plan(kept, {**plan, "to": found[-1].name, "continues": earlier, "ended": False, "half": half})
+    still = [*loose, *([kept] if half else [])]
     for root in trees.values():
-        tree_of.begin(root, {"backup": backup.path, "undo": True, "loose": loose, "kept": kept})
+        tree_of.begin(root, {"backup": backup.path, "undo": True, "loose": still, "kept": kept})
     return kept
 
 
@@ -200,8 +210,8 @@ def undo(
     marker, path = found[-1].plan.get("marker"), os.path.join(trees["data"], MARKER)
     loose = _loose(trees)
     begun()
-    kept = _begin(backup, found, made, plans)
-    keep = any(item.path not in loose for item in found)
+    keep = _keeps(found, loose)
+    kept = _begin(backup, found, made, plans, loose)
     for name, goal in made.items():
         _act(goal, plans[name], os.path.join(kept, name) if keep else "", run, f"{name}_dir")
     for root in trees.values():
@@ -213,7 +223,7 @@ def undo(
     write_plan(kept, {**read_backup(kept).plan, "ended": True})
     for root in trees.values():
         tree_of.end(root)
-    return Undone(used, plans, kept)
+    return Undone(used, plans, kept if keep else None)
 
 
 def _act(goal: Goal, plan: Changes, aside: str, run: Run, option: str) -> None:

@@ -210,8 +210,11 @@ def test_a_whole_copy_of_half_a_tree_is_no_way_back(trees: Way) -> None:
     half = trees.save()
     with pytest.raises(MirrorError, match="in the middle of a copy"):
         trees.back(half)
-    # the default is the copy that has not ended
-    trees.back()
+    # the default is the copy that has not ended; nothing has run on what it had put there, and so none of it is kept
+    back = trees.back()
+    assert back.kept is None and back.report.changed
+    with pytest.raises(MirrorError, match="in the middle of a copy"):
+        trees.back(find_kept(trees))
     assert trees.text("home/flow") == "0" and not os.path.exists(trees.path("b", "data", WORK))
 
 
