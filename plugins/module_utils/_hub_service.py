@@ -74,8 +74,11 @@ class Guard:
     def look(self) -> tuple[str, bool]:
         """(state, whether that is proven)."""
         _rc, answer = self._ask("status")
-        state = answer["state"]
-        return state, state == "running" or answer["detail"].get("processes") == 0
+        state, detail = answer["state"], answer["detail"]
+        if state == "running":
+            # on its way down it still says so, and one that is held would not be started again
+            return state, not detail.get("stopping") and not answer.get("held")
+        return state, detail.get("processes") == 0
 
     def start(self) -> str:
         rc, answer = self._ask("start", "--timeout", str(self._params["timeout"]))
@@ -128,7 +131,9 @@ class Product:
     def look(self) -> tuple[str, bool]:
         """(state, whether that is proven)."""
         state = self.ask()
-        return state, state == "running" or (state == "stopped" and not self._product.leftovers())
+        if state == "running":
+            return state, not self._product.stopping()
+        return state, state == "stopped" and not self._product.leftovers()
 
     def _until(self, goal: str, ordered: str, ran: Ran) -> str:
         """Wait until the goal is proven. Errors: ModuleFailure."""
@@ -154,6 +159,8 @@ class Product:
     def start(self) -> str:
         # what it starts shares our process group: make that one of our own
         self._host.own_group()
+        while self._product.stopping() and self.seconds() < self._params["timeout"]:
+            time.sleep(PACE)
         return self._until("running", self.start_words, self._product.start(self._params["timeout"]))
 
     def stop(self) -> str:
@@ -189,7 +196,8 @@ def serve(
     after = goal if changed else before
     if changed and not module.check_mode:
         after = way.start() if goal == "running" else way.stop()
-        changed = before != after
+        # one that was on its way down has been started again
+        changed = before != after or (goal == "running" and not proven)
     would = changed and module.check_mode
     state = before if would else after
     text = {"running": f"{name} runs", "stopped": f"{name} is stopped"}.get(state, f"{name} is {state}")

@@ -117,6 +117,22 @@ def test_the_service_is_started_again_when_the_standby_cannot_be_reached_any_mor
     assert pair.running() == ["warp-a"] and pair.events("start", "stop")[-1] == ("warp-a", "start")
 
 
+def test_a_service_that_did_not_stop_is_not_left_as_one_that_was_stopped_on_purpose(pair: Warp) -> None:
+    short = pair.state / "short.json"
+    timeouts = {**pair.info["pair"]["timeouts"], "stop": 2, "start": 10}
+    short.write_text(json.dumps({"hotstandby_pair": {**pair.info["pair"], "timeouts": timeouts}}))
+    knobs = Path(pair.info["nodes"]["warp-a"]["root"], "var/sandbox/knobs.json")
+    before = knobs.read_text() if knobs.exists() else "{}"
+    knobs.write_text(json.dumps({**json.loads(before), "stop_ignored": True}))
+    try:
+        failed = pair.playbook("sync", f"-e@{short}", live="false")
+    finally:
+        knobs.write_text(before)
+    assert failed.rc != 0 and "stop failed" in failed.text, failed.text
+    # held, no automation would move it any more
+    assert pair.running() == ["warp-a"] and pair.on("warp-a", "status")["held"] is None, failed.text
+
+
 def test_it_moves_to_the_standby_and_back_with_its_data(pair: Warp) -> None:
     pair.fault("warp-a", "product-kill")
     moved = pair.failover()
@@ -151,5 +167,14 @@ def test_the_standby_is_built_as_the_guide_says(pair: Warp) -> None:
     for node in ("warp-a", "warp-b"):
         backups = Path(f"{pair.data[node]}.hotstandby-backup")
         assert [path for path in backups.glob("*/data/home") if path.is_dir()], node
+    # a copy that fails leaves no stopped service behind
+    system = pair.data["warp-b"] / "system"
+    system.rename(pair.state / "away")
+    system.symlink_to(pair.state / "away")
+    failed = pair.playbook("warp_build", source="warp-a")
+    system.unlink()
+    (pair.state / "away").rename(system)
+    assert failed.rc != 0 and "system is a link" in failed.text, failed.text
+    assert pair.running() == ["warp-a"] and pair.events("start", "stop")[-1] == ("warp-a", "start")
     refused = pair.playbook("warp_build", source="nobody")
     assert refused.rc != 0 and "nobody has to be one of them" in refused.text and pair.running() == ["warp-a"]

@@ -183,3 +183,22 @@ def test_a_node_of_a_pair_goes_through_the_guard(run_module: RunModule, node: No
     refused = run_module("warp_service", state="started", **given)
     assert refused["failed"] and refused["msg"].startswith("start refused: hub-b is active")
     assert node.events() == []
+
+
+def test_one_that_is_on_its_way_down_does_not_count_as_started(
+    run_module: RunModule, node: Node, tmp_path: Path
+) -> None:
+    guard, log = tmp_path / "hotstandby", tmp_path / "log"
+    (tmp_path / "pair.json").write_text("{}")
+    given = {**node.given, "config": str(tmp_path / "pair.json"), "command": str(guard)}
+    # what a guard says of a stop under way, or of one that was ordered on purpose, is asked for again
+    for held, detail, verbs in (
+        (None, {}, ["status"]), (None, {"stopping": True}, ["status", "start"]), ({"by": "x"}, {}, ["status", "start"]),
+    ):  # fmt: skip
+        answer = json.dumps({"state": "running", "held": held, "detail": detail})
+        guard.write_text(f"#!/bin/sh\necho $1 >> {log}\necho '{answer}'\n")
+        guard.chmod(0o755)
+        log.write_text("")
+        told = run_module("warp_service", state="started", **given)
+        assert told["state"] == "running" and log.read_text().split() == verbs, (held, detail)
+        assert told["changed"] == (len(verbs) > 1)
