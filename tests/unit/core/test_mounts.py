@@ -78,10 +78,8 @@ def test_an_unmounted_folder_is_refused_and_a_mounted_one_is_not(tmp_path: Path)
 
 
 def test_what_cannot_be_told_is_refused_too(tmp_path: Path) -> None:
-    for path, mountinfo in (
-        (tmp_path, tmp_path / "none"),
-        (tmp_path / "none", Path(table(tmp_path, tmp_path))),
-    ):
+    there, gone = tmp_path, tmp_path / "none"
+    for path, mountinfo in ((there, gone), (gone, Path(table(tmp_path, there)))):
         with pytest.raises(
             JobStoreError, match=r"whether it is mounted cannot be told .*/none: No such file"
         ):
