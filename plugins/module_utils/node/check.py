@@ -105,7 +105,7 @@ def _check(guard: Guard, store: Beats, metrics: Metrics) -> Outcome:
     if fenced is not None:
         state = fenced.state
         notes.append(f"this node must not run it, self-fencing: {fenced.detail.get('message')}")
-    notes += beat(guard, store, instance_id, state)
+    notes += _beat(guard, store, instance_id, state)
     eligible = eligibility(guard)
     told_by = verdict(
         node, instance_id, state, record, ready(state, guard.control.count(), eligible, pair.name)
@@ -143,8 +143,7 @@ def _fence(guard: Guard, record: Any, state: str) -> Optional[Outcome]:
     return guard.self_fence(FENCE)
 
 
-def beat(guard: Guard, store: Beats, instance_id: Optional[str], state: str) -> list[str]:
-    """Write this node's heartbeat, bounded. Returns notes: why it was not written."""
+def _beat(guard: Guard, store: Beats, instance_id: Optional[str], state: str) -> list[str]:
     # a clone must not speak for the node whose files it carries
     if instance_id is None or instance_id != guard.config.node.instance_id:
         return ["no heartbeat: this machine is not known to be this node"]

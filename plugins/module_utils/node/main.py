@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import os
 import signal
@@ -19,7 +18,7 @@ from ..answer import FAILED, Answer, dump_answer
 from ..runbook import help_for
 from . import config as configuration
 from . import job_verbs, metadata, request_verbs, rules
-from .check import beat, healthcheck, put_metric
+from .check import healthcheck, put_metric
 from .config import Config, ConfigError
 from .equip import equipped
 from .guard import Guard
@@ -194,13 +193,6 @@ def answer(
     )
 
 
-def _by_person(action: str, given: argparse.Namespace, outcome: Outcome) -> bool:
-    """Whether a person has started or stopped the service by the record: what holds it back may have changed."""
-    if action not in ("start", "stop") or given.verb == "ssm" or outcome.detail.get("refused"):
-        return False
-    return given.epoch is None and not getattr(given, "without_record", False)
-
-
 def _nobody(action: str, message: str, code: str) -> Answer:
     """An answer of a node that does not know who it is."""
     detail = {"message": message, "code": code, "help": help_for(code)}
@@ -276,10 +268,6 @@ def main(argv: Optional[Sequence[str]] = None, host: Optional[Host] = None) -> i
     except Exception as error:
         outcome = _broke(one_line(error), code="unexpected")
     _say(answer(config, guard, action, given, outcome, who or ""))
-    if _by_person(action, given, outcome) and config.pair.profile != "fast":
-        # a node that falls silent before its next check is judged by its last word; a daemon says it each second
-        with contextlib.suppress(Exception):
-            beat(guard, table, who, outcome.state)
     return outcome.code
 
 
