@@ -91,11 +91,15 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def _serve(self) -> None:
+        body = self._body()
+        if len(body) < int(self.headers.get("Content-Length") or 0):
+            self.close_connection = True  # its sender died on the way: AWS never saw that request
+            return
         request = HttpRequest(
             self.command,
             self.path,
             {name.lower(): value for name, value in self.headers.items()},
-            self._body(),
+            body,
             self.connection,
         )
         try:

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
-from sandbox.endpoint import Caller
+from sandbox.endpoint import Caller, Endpoint
 
 KEY = "AKIACONTROLLER000000"
 OTHER = "AKIANODEA00000000000"
@@ -195,3 +197,17 @@ def table(client: Any) -> Any:
     )
     yield "front"
     dynamodb.delete_table(TableName="front")
+
+
+def test_a_request_whose_sender_died_on_the_way_is_none(endpoint: Endpoint) -> None:
+    where = urlsplit(endpoint.url)
+    head = (
+        f"POST / HTTP/1.1\r\nHost: {where.netloc}\r\nX-Amz-Target: DynamoDB_20120810.GetItem\r\n"
+        f"Authorization: AWS4-HMAC-SHA256 Credential={KEY}/20261130/ap-northeast-1/dynamodb/aws4_request, SignedHeaders=host, "
+        "Signature=0\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: 400\r\n\r\n"
+    )
+    with socket.create_connection((where.hostname or "", where.port or 0), timeout=10) as connection:
+        connection.sendall(head.encode() + b'{"Table')
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""
+    assert endpoint.calls == [] and endpoint.unimplemented == []
