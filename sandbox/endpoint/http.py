@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self._body()
-        if len(body) < int(self.headers.get("Content-Length") or 0):
+        if body is None:
             self.close_connection = True  # its sender died on the way: AWS never saw that request
             return
         request = HttpRequest(
@@ -126,7 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         return True
 
-    def _body(self) -> bytes:
+    def _body(self) -> bytes | None:
+        """The body; None when the connection ended before all of it had come."""
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             parts = []
             while size := int(self.rfile.readline().split(b";")[0], 16):
@@ -136,7 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
                 pass  # trailers
             return b"".join(parts)
         length = int(self.headers.get("Content-Length") or 0)
-        return self.rfile.read(length) if length else b""
+        body = self.rfile.read(length) if length else b""
+        return body if len(body) == length else None
 
     def _answer(self, request: HttpRequest, response: HttpResponse) -> None:
         self.send_response_only(response.status)

@@ -94,7 +94,8 @@ class Node:
         """Whether this start was sent ahead of its grant, and waits for it; not longer than leaves it the time of a start."""
         if parameters["Action"] != "start" or not self.patient:
             return False
-        record, move = self.world.record(), self.world.record().move
+        record = self.world.record()
+        move = record.move
         if record.active is not None or move is None:
             return False
         return move.target == self.name and int(parameters["Epoch"]) == record.epoch + 1
