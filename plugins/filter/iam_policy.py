@@ -23,10 +23,11 @@ options:
   party:
     description:
       - V(controller) moves the service, V(viewer) only looks, V(deployer) runs the playbook C(deploy) as well,
-        V(node) is the instance profile of both nodes (besides what the SSM agent needs).
+        V(drill) moves and runs the playbook C(drill), V(node) is the instance profile of both nodes (besides what the SSM
+        agent needs).
         The role C(failover_automation) makes the policy of the Lambda function.
     type: str
-    choices: [controller, viewer, deployer, node]
+    choices: [controller, viewer, deployer, drill, node]
     required: true
   account:
     description: The AWS account of the resources.

@@ -13,19 +13,20 @@ from typing import Any
 
 from . import document
 from .checks import PairError
+from .handover import rules_of
 from .pair import PairSpec
 
 NAMESPACE = "HotStandby"
-PARTIES = ("controller", "viewer", "deployer", "node")
+PARTIES = ("controller", "viewer", "deployer", "drill", "node")
 
 
 @dataclass(frozen=True)
 class Grant:
     """Actions on the same resources. `on`: table, document, commands, instances, address, interfaces, zones,
-    target_groups, anything.
+    target_groups, function, rules, bucket, taken (requests in work), waiting (requests that wait), anything.
 
-    `needs` is what the pair must have for it: "" (always), ec2_stop, or a kind of redirect. `condition`: "", pair (items of this
-    pair only) or namespace (our metrics only).
+    `needs` is what the pair must have for it: "" (always), ec2_stop, requeue, fast (the profile), or a kind of redirect.
+    `condition`: "", pair (items of this pair only) or namespace (our metrics only).
     """
 
     sid: str
@@ -66,14 +67,21 @@ MOVE = (
         "target_groups",
         needs="target_group",
     ),
-    Grant("KnowAlarm", ("cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"), "anything"),
+    Grant("KnowAlarm", ("cloudwatch:DescribeAlarmsForMetric", "cloudwatch:GetMetricStatistics"), "anything"),
     Grant("TellMetric", ("cloudwatch:PutMetricData",), "anything", "namespace"),
+    Grant("ListRequests", ("s3:ListBucket",), "bucket", needs="requeue"),
+    Grant(
+        "TakeRequests", ("s3:GetObject", "s3:GetObjectTagging", "s3:DeleteObject"), "taken", needs="requeue"
+    ),
+    Grant("PutRequests", ("s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"), "waiting", needs="requeue"),
 )
+POWER_ON = Grant("PowerOn", ("ec2:StartInstances",), "instances", needs="ec2_stop")  # only rejoin
 GRANTS: dict[str, tuple[Grant, ...]] = {
-    "controller": MOVE,
+    "controller": (*MOVE, POWER_ON),
     "viewer": LOOK,
     "deployer": (
         *MOVE,
+        POWER_ON,
         Grant("RemoveRecord", ("dynamodb:DeleteItem",), "table", "pair"),
         Grant(
             "MakeTable",
@@ -97,11 +105,22 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
             "document",
         ),
     ),
+    "drill": (
+        *MOVE,
+        Grant(
+            "TryFunction",
+            ("lambda:GetFunctionConfiguration", "lambda:GetPolicy", "lambda:InvokeFunction"),
+            "function",
+        ),
+        Grant("KnowRules", ("events:DescribeRule", "events:ListTargetsByRule"), "rules"),
+        Grant("KnowPeople", ("sns:ListSubscriptionsByTopic",), "anything"),
+    ),
     # a node stops no instance and orders no other node
     "node": (
         Grant("ReadRecord", ("dynamodb:GetItem",), "table", "pair"),
         Grant("OwnHeartbeat", ("dynamodb:PutItem",), "table", "pair"),
         Grant("TellMetric", ("cloudwatch:PutMetricData",), "anything", "namespace"),
+        Grant("CallFunction", ("lambda:InvokeFunction",), "function", needs="fast"),
     ),
 }
 
@@ -116,7 +135,8 @@ def rights(party: str) -> set[str]:
 def policy(pair: PairSpec, party: str, account: str = "*", partition: str = "aws") -> dict[str, Any]:
     """The least that `party` needs for this pair, as an IAM policy document. Raises PairError."""
     rights(party)
-    has = {pair.fencing.method, *(str(entry["kind"]) for entry in pair.redirect)}
+    has = {pair.fencing.method, pair.profile, *(str(entry["kind"]) for entry in pair.redirect)}
+    has |= {"requeue"} if pair.requeue else set()
     statements = [
         {
             "Sid": grant.sid,
@@ -145,8 +165,16 @@ def _resources(pair: PairSpec, on: str, account: str, partition: str) -> Any:
         for entry in pair.redirect
         if entry["kind"] == "elastic_ip"
     ]
+    name = f"hotstandby-{pair.name}"  # as role failover_automation names it by default
+    requests = f"arn:{partition}:s3:::{(pair.requeue or {}).get('bucket')}"
+    prefixes = rules_of(pair) if pair.requeue else None
     return {
         "anything": "*",
+        "function": [arn("lambda", f"function:{name}")],
+        "rules": [arn("events", f"rule/{name}-{kind}") for kind in ("alarm", "reconcile")],
+        "bucket": [requests],
+        "taken": [f"{requests}/{prefixes.source_prefix}*"] if prefixes else [],
+        "waiting": [f"{requests}/{prefixes.target_prefix}*"] if prefixes else [],
         "table": [arn("dynamodb", f"table/{pair.table}")],
         "document": [arn("ssm", f"document/{document.NAME}")],
         "commands": [arn("ssm", f"document/{document.NAME}"), *instances],

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.drill import Check, Drill, lines
 from ansible_collections.hotstandby.ops.plugins.module_utils.maintenance import set_pause
+from ansible_collections.hotstandby.ops.plugins.module_utils.policies import rights
 
 from tests.simulation.automation import ALARM, TOPIC, Automated
 from tests.simulation.aws import client_error
@@ -106,6 +107,35 @@ def test_a_pair_that_is_well_passes_and_nothing_was_changed_but_the_lock() -> No
         operation for _s, operation, _a in world.network.calls if operation in ("UpdateItem", "PutItem")
     ]
     assert writes == ["UpdateItem", "UpdateItem"]
+
+
+class Asked:
+    """Hands every call on, and keeps its name as IAM calls it."""
+
+    def __init__(self, client: Any, service: str, seen: set[str]) -> None:
+        self._client, self._service, self._seen = client, service, seen
+
+    def __getattr__(self, name: str) -> Any:
+        right = {"invoke": "InvokeFunction"}.get(name, name.title().replace("_", ""))
+        self._seen.add(f"{self._service}:{right}")
+        return getattr(self._client, name)
+
+
+def test_who_drills_may_what_the_drill_calls() -> None:
+    world, account = well()
+    seen: set[str] = set()
+
+    def client(service: str) -> Any:
+        mine = service in ("lambda", "events", "sns")
+        return Asked(account, service, seen) if mine else world.client(service)
+
+    checks = Drill(world.pair(), world.ports(), client, "keiko@admin/1", ALARM).run()
+    assert failed(checks) == []
+    # the function's own look is made with the function's rights, not with the caller's
+    seen |= {name for name in world.network.names() if name != "cloudwatch:DescribeAlarms"}
+    assert seen <= rights("drill"), sorted(seen - rights("drill"))
+    own = rights("drill") - rights("controller")
+    assert own <= seen, f"allowed for nothing: {sorted(own - seen)}"
 
 
 def test_check_mode_writes_nothing_at_all() -> None:

@@ -13,6 +13,8 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.checks import PairE
 from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
 from ansible_collections.hotstandby.ops.plugins.module_utils.policies import GRANTS, policy, rights
 
+from tests.simulation.world import World
+
 PAIR: dict[str, Any] = {
     "name": "hub-prod",
     "region": "ap-northeast-1",
@@ -47,7 +49,50 @@ def test_a_policy_is_a_document_that_iam_takes(party: str) -> None:
 
 
 def test_a_node_stops_no_instance_and_orders_nobody() -> None:
-    assert rights("node") == {"dynamodb:GetItem", "dynamodb:PutItem", "cloudwatch:PutMetricData"}
+    own = {"dynamodb:GetItem", "dynamodb:PutItem", "cloudwatch:PutMetricData"}
+    assert rights("node") == own | {"lambda:InvokeFunction"}
+    assert {action for one in statements("node").values() for action in one["Action"]} == own
+
+
+def test_a_node_of_profile_fast_may_call_its_pairs_function_and_no_other() -> None:
+    found = statements("node", profile="fast")["CallFunction"]
+    assert found["Action"] == ["lambda:InvokeFunction"]
+    assert found["Resource"] == ["arn:aws:lambda:ap-northeast-1:123456789012:function:hotstandby-hub-prod"]
+
+
+def test_a_pair_with_requests_moves_them_and_nothing_beside_them() -> None:
+    found = statements("controller", requeue={"bucket": "orders", "target_prefix": "again"})
+    assert found["ListRequests"]["Resource"] == ["arn:aws:s3:::orders"]
+    assert found["TakeRequests"]["Resource"] == ["arn:aws:s3:::orders/processing/*"]
+    assert found["PutRequests"]["Resource"] == ["arn:aws:s3:::orders/again/*"]
+    assert "s3:DeleteObject" not in found["PutRequests"]["Action"]
+
+
+# the right that a call of S3 needs, where it has another name; a copy is told by its source and its target
+S3_RIGHTS = {"ListObjectsV2": "ListBucket", "HeadObject": "GetObject", "DeleteObjects": "DeleteObject"}
+
+
+def test_who_moves_may_what_a_move_calls() -> None:
+    """Every kind of end of a move, and every signal that is asked for on the way."""
+    seen: set[str] = set()
+    requests = {"bucket": "requests"}
+    for trouble in ("killed", "frozen", "frozen and the alarm is OK", "well"):
+        world = World(requeue=requests).steady()
+        world.s3.put("processing/1-request.json", b"{}")
+        if trouble == "killed":
+            world.product(world.nodes["hub-a"], "stopped")
+        world.nodes["hub-a"].frozen = trouble.startswith("frozen")
+        state = "OK" if trouble.endswith("OK") else "ALARM"
+        world.cloudwatch.alarms = [
+            {"AlarmName": "it", "StateValue": state, "Period": 60, "EvaluationPeriods": 5}
+        ]
+        world.run(mode="switchover" if trouble == "well" else "failover")
+        seen |= set(world.network.names())
+        seen |= {f"s3:{S3_RIGHTS.get(name, name)}" for name, _given in world.s3.calls if name != "CopyObject"}
+    assert {"cloudwatch:GetMetricStatistics", "s3:ListBucket", "ec2:StopInstances"} <= seen, seen
+    given = policy(parse_pair({**PAIR, "requeue": requests}), "controller")["Statement"]
+    allowed = {action for statement in given for action in statement["Action"]}
+    assert seen <= allowed, f"not allowed: {sorted(seen - allowed)}"
 
 
 def test_who_looks_changes_nothing() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import jinja2
 import pytest
 from ansible.plugins.filter.core import FilterModule
+from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
+from ansible_collections.hotstandby.ops.plugins.module_utils.policies import policy
 
 from tests.simulation.automation import Automated
 from tests.simulation.world import PAIR
@@ -33,23 +35,78 @@ ELSEWHERE = {
 SERVICES = {"monitoring": "cloudwatch"}
 
 
-def granted() -> set[str]:
-    """The actions that the role's policy allows for the simulation's pair."""
+def statements(**changes: Any) -> list[dict[str, Any]]:
+    """What the role's policy says for the simulation's pair, or one with these changes."""
     environment = jinja2.Environment(trim_blocks=True, autoescape=False)
     filters = FilterModule().filters()
     environment.filters.update({name: filters[name] for name in ("regex_replace", "to_nice_json")})
     text = environment.from_string((TEMPLATES / "policy.json.j2").read_text(encoding="utf-8")).render(
-        hotstandby_pair=PAIR,
+        hotstandby_pair={**PAIR, **changes},
         __failover_automation_prefix="arn:aws",
         __failover_automation_here="ap-northeast-1:123456789012",
         __failover_automation_topic="arn:topic",
         __failover_automation_queue_arn="arn:queue",
         __failover_automation_log_group="/aws/lambda/x",
     )
-    return {action for statement in json.loads(text)["Statement"] for action in statement["Action"]}
+    found: list[dict[str, Any]] = json.loads(text)["Statement"]
+    return found
 
 
-GRANTED = sorted(granted())
+def granted(found: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """{action: the resources that it may be done to}"""
+    where: dict[str, set[str]] = {}
+    for statement in found:
+        on = statement["Resource"]
+        for action in statement["Action"]:
+            where.setdefault(action, set()).update([on] if isinstance(on, str) else on)
+    return where
+
+
+GRANTED = sorted(granted(statements()))
+GROUP = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/hub/0123456789abcdef"
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"profile": "fast"},
+    {"requeue": {"bucket": "orders", "source_prefix": "taken"}},
+    {"redirect": [{"kind": "private_ip", "address": "10.0.0.10"}]},
+    {"redirect": [{"kind": "route53", "zone_id": "Z0123456789", "record": "hub.example.internal"}]},
+    {"redirect": [{"kind": "target_group", "target_group_arn": GROUP}]},
+    {
+        "redirect": [
+            {"kind": "route_table", "route_table_id": "rtb-0123456789abcdef0", "destination": "10.99.0.1/32"}
+        ]
+    },
+    {"fencing": {"method": "none"}, "redirect": []},
+]
+# what the function does beside moving: it tells people, looks at the alarms for them, and Lambda acts in its name
+ITS_OWN = {
+    "sns:Publish",
+    "sqs:SendMessage",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "cloudwatch:DescribeAlarms",
+}
+NOT_ITS = {
+    "ssm:CancelCommand",
+    "ec2:StartInstances",
+}  # it powers nothing on, and its commands end by their own limits
+
+
+@pytest.mark.parametrize("changes", SHAPES)
+def test_the_function_may_what_who_moves_may_for_every_kind_of_pair(changes: dict[str, Any]) -> None:
+    """Two places say it, the role's template and the collection's data: they may not drift apart."""
+    pair = parse_pair({**PAIR, **changes})
+    mine, moves = (
+        granted(statements(**changes)),
+        granted(policy(pair, "controller", "123456789012")["Statement"]),
+    )
+    for action in ITS_OWN:
+        assert mine.pop(action)
+    for action in NOT_ITS & set(moves):
+        del moves[action]
+    spared = {"ec2:DescribeAddresses", "ec2:DescribeNetworkInterfaces"}  # read rights that every function has
+    assert set(moves) <= set(mine) and set(mine) - set(moves) <= spared, set(mine) ^ set(moves)
+    assert {action: mine[action] for action in moves} == moves
 
 
 def called(world: Automated) -> set[str]:
