@@ -8,44 +8,24 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 from .answer import Answer, Reply
 from .clients import ClientMaker, error_code, explain
 from .confirm import glance
 from .event import OWN
-from .evidence import NO, UNKNOWN, YES, Evidence, ineligible, restored
+from .evidence import NO, UNKNOWN, YES, ineligible, restored
 from .health import UNWATCHED, agent_evidence
-from .lease import Holder, LeaseHeld, LeaseLost
+from .lease import Holder, LeaseHeld, LeaseLost, free_lease
 from .pair import PairSpec
 from .ports import Ports
 from .proof import said
 from .record import Record, StoreError
 from .run_command import CommandError
 from .runbook import command
+from .tried import RUN_COMMAND, SKIPPED, Check, calls, of
 
-READY, SKIPPED = "yes", "skipped"
 PATIENT = 120.0  # the "lease" of clients that may wait for a function which starts cold
-
-
-@dataclass(frozen=True)
-class Check:
-    """One question: `result` is yes, no, unknown or skipped; `mend` says what to do about a no."""
-
-    name: str
-    result: str
-    detail: str
-    mend: str = ""
-
-    @property
-    def failed(self) -> bool:
-        """Whether a move could not rely on it: unknown is not fine."""
-        return self.result not in (READY, SKIPPED)
-
-
-def _of(name: str, found: Evidence, mend: str) -> Check:
-    return Check(name, found.answer, str(found), "" if found.yes else mend)
 
 
 class Drill:
@@ -69,30 +49,29 @@ class Drill:
             record = self._ports.store.read()
         except StoreError as error:
             return [Check("record", UNKNOWN, str(error), "mend the way to the table: table, region, rights")]
-        checks = [self._record(record), _of("table", self._alone(), "remove the table's replicas")]
-        if checks[0].failed:
-            return checks
+        checks = [self._record(record)]
+        if self._unsteady(record):
+            return checks  # who would be active, and who the standby, is not known
         checks.append(self._lock(record))
         checks += self._nodes(record)
-        for node in self._pair.nodes:
-            able = self._ports.fence.can_work(node)
-            checks.append(
-                _of(
-                    f"fence {node.name}", able, "let the caller stop this instance, or choose another fencing"
-                )
-            )
-        checks += self._addresses(record)
+        checks += calls(self._pair, self._ports, self._clients, record)
         checks += self._automation()
         return checks
 
     # -- the record
 
+    def _unsteady(self, record: Record) -> bool:
+        strange = dict(record.nodes) != self._pair.instance_ids()
+        return strange or record.state != "steady" or record.active is None
+
     def _record(self, record: Record) -> Check:
         if dict(record.nodes) != self._pair.instance_ids():
-            return Check("record", NO, "it names other instances than the inventory", command("deploy"))
+            told = "it names other instances than the inventory; nothing else was tried"
+            return Check("record", NO, told, command("deploy"))
         if record.state != "steady" or record.active is None:
             target = record.move.target if record.move else self._pair.nodes[0].name
-            return Check("record", NO, f"it is {record.state}", command("failover", to=target))
+            told = f"it is {record.state}; nothing else was tried"
+            return Check("record", NO, told, command("failover", to=target))
         if record.paused:
             who = f"{record.paused.get('by')} ({record.paused.get('reason')})"
             return Check(
@@ -103,16 +82,13 @@ class Drill:
             )
         return Check("record", YES, f"{record.active} is active with epoch {record.epoch}")
 
-    def _alone(self) -> Evidence:
-        """Whether the table has no replicas: the question of the move, turned round."""
-        found = self._ports.replicas()
-        return Evidence({YES: NO, NO: YES}.get(found.answer, UNKNOWN), found.source, found.detail)
-
     def _lock(self, record: Record) -> Check:
         if not self._writes:
             return Check("lock", SKIPPED, "check mode takes no lock")
-        holder = Holder(self._ports.store, self._ports.clock, record, self._owner, self._pair.lease)
         try:
+            # a move that holds it while the record is steady still must not lose it to a drill
+            free = free_lease(self._ports.store, record, self._ports.clock)
+            holder = Holder(self._ports.store, self._ports.clock, free, self._owner, self._pair.lease)
             holder.write()
             holder.release()
         except LeaseHeld as error:
@@ -134,8 +110,7 @@ class Drill:
             # asked as if it were the standby, the active node reads the record with its own rights too
             turned = self._ask(standby)
         except CommandError as error:
-            mend = "let the caller send the document HotStandbyNode to both instances"
-            yield Check("run command", UNKNOWN, str(error), mend)
+            yield Check("run command", UNKNOWN, str(error), RUN_COMMAND)
             return
         for name, reply in replies.items():
             well = isinstance(reply, Answer)
@@ -170,13 +145,6 @@ class Drill:
             "mend that on the standby" if trouble else "",
         )  # fmt: skip
 
-    def _addresses(self, record: Record) -> Iterator[Check]:
-        node = self._pair.node(str(record.active))
-        for redirect in self._ports.redirects:
-            found = redirect.points_to(node)
-            mend = command("failover", to=node.name) if found.no else "let the caller read this address"
-            yield _of(redirect.label, found, mend)
-
     # -- the automation
 
     def _automation(self) -> Iterator[Check]:
@@ -193,7 +161,7 @@ class Drill:
             "alarm", state, str(alarm), "" if state == YES else f"look at the health check, or {again}"
         )
         for name, found in agent_evidence(self._clients("ssm"), self._pair).items():
-            yield _of(f"agent {name}", found, "mend the node's SSM agent")
+            yield of(f"agent {name}", found, "mend the node's SSM agent")
         if function is None:
             yield Check("function", NO, f"there is no function '{self._function}'", again)
             return
@@ -222,9 +190,32 @@ class Drill:
             rule = f"{self._function}-{kind}"
             ask = functools.partial(self._rule, rule, str(function["FunctionArn"]))
             yield self._tried(f"rule {rule}", ask, again)
-        yield self._tried("function's own look", self._test, "see its log, and what it names")
+        yield from self._own(again)
         topic = variables.get("HOTSTANDBY_TOPIC")
-        yield self._tried("people", lambda: self._people(topic), "subscribe somebody to the topic")
+        mend = f"confirm a subscription, or name people in failover_automation_subscriptions: {again}"
+        yield self._tried("people", lambda: self._people(topic), mend)
+
+    def _own(self, again: str) -> Iterator[Check]:
+        """What the function itself says to a test event."""
+        answers: list[Mapping[str, Any]] = []
+
+        def look() -> tuple[str, str]:
+            result, detail, tried = self._test()
+            answers.extend(tried)
+            return result, detail
+
+        where = f"see what it names, and its log /aws/lambda/{self._function}"
+        yield self._tried("function's own look", look, where)
+        bad = [one for one in answers if one.get("result") not in (YES, SKIPPED)]
+        for one in bad:
+            yield Check(
+                f"function's own {one.get('name')}", str(one.get("result")), str(one.get("detail")), again
+            )
+        if answers and not bad:
+            yield Check("function's rights", YES, f"{len(answers)} things tried with its own rights")
+        elif not answers:
+            told = "it did not try them: it failed, or is of an older build"
+            yield Check("function's rights", UNKNOWN, told, again)
 
     @staticmethod
     def _tried(name: str, ask: Callable[[], tuple[str, str]], mend: str) -> Check:
@@ -235,11 +226,16 @@ class Drill:
         return Check(name, result, detail, "" if result == YES else mend)
 
     def _rule(self, rule: str, arn: str) -> tuple[str, str]:
-        """Whether the rule is on, leads to the function, and may invoke it."""
+        """Whether the rule is on, has the right cause, leads to the function, and may invoke it."""
         events = self._clients("events")
         found = events.describe_rule(Name=rule)
         if found.get("State") != "ENABLED":
             return NO, f"it is {found.get('State')}"
+        cause = found.get("ScheduleExpression") or _alarms(found.get("EventPattern"))
+        if rule.endswith("-alarm") and f":alarm:{self._function}" not in str(cause):
+            return NO, f"it is not about the alarm {self._function}"
+        if not cause:
+            return NO, "it has no schedule"
         if arn not in [target["Arn"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]]:
             return NO, "it does not lead to the function"
         policy = json.loads(self._clients("lambda").get_policy(FunctionName=self._function)["Policy"])
@@ -251,26 +247,40 @@ class Drill:
                 return YES, "it leads to the function and may invoke it"
         return NO, "the function's policy does not let it invoke"
 
-    def _test(self) -> tuple[str, str]:
-        """A marked test event: the function looks with its own rights, does nothing, and says what it would tell."""
+    def _test(self) -> tuple[str, str, list[Mapping[str, Any]]]:
+        """A marked test event: the function tries its own rights, moves nothing, and says what it would tell."""
         asked = {OWN: {"action": "test", "pair": self._pair.name}}
         answer = self._clients("lambda").invoke(
             FunctionName=self._function, Payload=json.dumps(asked).encode()
         )
         said = json.loads(answer["Payload"].read() or b"null")
         if answer.get("FunctionError") or not isinstance(said, Mapping) or said.get("outcome") != "test":
-            return NO, f"it answered {json.dumps(said)[:300]}"
+            return NO, f"it answered {json.dumps(said)[:300]}", []
+        tried = [one for one in said.get("checks") or () if isinstance(one, Mapping)]
         notices = [
             str(text) for key, text in dict(said.get("notices") or {}).items() if not key.startswith("ended:")
         ]
-        return (NO, "; ".join(notices)[:600]) if notices else (YES, "it sees everything that it needs")
+        if notices:
+            return NO, "; ".join(notices)[:600], tried
+        return YES, "it sees everything that it needs", tried
 
     def _people(self, topic: Any) -> tuple[str, str]:
         if not topic:
             return NO, "the function has no topic: nobody is told"
         found = self._clients("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
         confirmed = [item for item in found if item.get("SubscriptionArn") != "PendingConfirmation"]
-        return (YES if confirmed else NO), f"{len(confirmed)} confirmed subscription(s)"
+        if not confirmed:
+            return NO, f"nobody gets the messages of {topic}"
+        return YES, f"{len(confirmed)} confirmed subscription(s)"
+
+
+def _alarms(pattern: Any) -> list[str]:
+    """The ARNs of the alarms that an event pattern is about."""
+    try:
+        found = json.loads(str(pattern))
+        return [str(arn) for arn in found["resources"]]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def _same(told: Any, pair: PairSpec) -> bool:
@@ -290,4 +300,6 @@ def lines(checks: Sequence[Check]) -> list[str]:
         )
         if check.mend and check.failed:
             found.append(f"{'':8} -> {check.mend}")
+    bad = [check.name for check in checks if check.failed]
+    found.append(f"{len(checks)} tried, not well: {', '.join(bad) or 'none'}")
     return found

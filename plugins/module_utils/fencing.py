@@ -87,6 +87,20 @@ def instance_state(client: Any, instance_id: str) -> Evidence:
     return Evidence(UNKNOWN, source, NOT_LISTED)
 
 
+def dry_run(source: str, call: str, attempt: Callable[[], Any]) -> Evidence:
+    """Whether EC2 would do it: `attempt` makes the call with DryRun, which changes nothing. `call` names it for people."""
+    try:
+        attempt()
+    except Exception as error:
+        code = error_code(error)
+        if code == "DryRunOperation":
+            return Evidence(YES, source, f"{call} is allowed")
+        return Evidence(
+            NO if code in IMPOSSIBLE else UNKNOWN, source, explain(error, f"EC2 {call} (dry run)")
+        )
+    return Evidence(UNKNOWN, source, "the dry run gave no answer")
+
+
 class Ec2Fence:
     """StopInstances with force, proven by a state read after its answer.
 
@@ -120,14 +134,11 @@ class Ec2Fence:
             if error_code(error) in IMPOSSIBLE:
                 return Evidence(NO, source, explain(error, "EC2"))
             return Evidence(UNKNOWN, source, explain(error, "EC2"))
-        try:
-            client.stop_instances(InstanceIds=[node.instance_id], Force=True, DryRun=True)
-        except Exception as error:
-            if error_code(error) == "DryRunOperation":
-                return Evidence(YES, source, "StopInstances is allowed")
-            answer = NO if error_code(error) in IMPOSSIBLE else UNKNOWN
-            return Evidence(answer, source, explain(error, "EC2 StopInstances (dry run)"))
-        return Evidence(UNKNOWN, source, "the dry run gave no answer")
+        return dry_run(
+            source,
+            "StopInstances",
+            lambda: client.stop_instances(InstanceIds=[node.instance_id], Force=True, DryRun=True),
+        )
 
     def off(self, node: Node, holding: Holding, clock: Clock, late: Late) -> Fenced:
         """Stop, then look until it is off. The last stop's own answer must agree with the state that was read."""

@@ -26,6 +26,7 @@ from .reconcile import Sight, ended, of_result, plan
 from .record import Move, StoreError
 from .report import gather
 from .transition import Transition
+from .tried import asked, calls, to_dicts
 
 TELL = 9.0  # the "lease" of the client that tells people: one attempt of 3 s, since nobody may wait for a message
 SUBJECT = 100  # characters that SNS takes
@@ -107,9 +108,7 @@ class Run:
         if event.kind == "unknown":
             return {**answer, "action": "none", "outcome": "ignored"}
         if event.kind == "test":
-            found = plan(self._sight())
-            texts = {notice.key: f"{notice.subject}: {notice.text}" for notice in found.notices}
-            return {**answer, "action": "none", "outcome": "test", "would": found.action, "notices": texts}
+            return {**answer, "action": "none", "outcome": "test", **self._try()}
         self._recall(quick=event.kind == "watch")
         notices: list[Notice] = []
         result: Optional[Result] = None
@@ -134,6 +133,17 @@ class Run:
         notices += self._short()
         self._remember(event, notices, whole=old is not None)
         return {"outcome": "looked", **answer, "action": action, "told": self._told, "log": self._log}
+
+    def _try(self) -> dict[str, Any]:
+        """What a test event asks: what this function would do and tell now, and whether it has every right for it."""
+        sight = self._sight()
+        found, record = plan(sight), sight.view.record
+        texts = {notice.key: f"{notice.subject}: {notice.text}" for notice in found.notices}
+        checks: list[dict[str, Any]] = []
+        if record is not None and record.active in self._pair.instance_ids() and record.state == "steady":
+            checks += to_dicts(calls(self._pair, self._ports, self._clients, record))
+            checks += to_dicts(asked(self._pair, self._ports, record))
+        return {"would": found.action, "notices": texts, "checks": checks}
 
     # -- looking and moving
 

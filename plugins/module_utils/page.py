@@ -158,8 +158,13 @@ def move_page(move: Mapping[str, Any], pair: str, nodes: Optional[Mapping[str, A
     if move.get("unfenced"):
         parts.append(f'<p class="bad"><b>Started without proof:</b> {esc(move["unfenced"])}</p>')
     parts.append(_facts(move, nodes or {}))
+    if nodes:
+        parts.append('<p class="soft">Instance ids are those of the inventory when this page was made.</p>')
+    # nobody knows since when a service that failed by itself was down
+    before = " It had failed before that." if move.get("kind") == "failover" else ""
     parts.append(
-        '<h2>Steps and their evidence</h2><p class="soft">Red: from the stop that was sent to the service verified.</p>'
+        '<h2>Steps and their evidence</h2><p class="soft">Red, and the time for which it was down: from the stop that was sent '
+        f"to the service verified.{before}</p>"
     )
     parts.append(_steps(steps))
     return _whole(f"{pair}: {_title(move)}", "\n".join(parts))

@@ -149,6 +149,10 @@ def _reach(sight: Sight) -> Iterator[Notice]:
         if found is not None:
             text = f"{found}. A move might not work now; nothing was moved."
             yield Notice(f"reach {service}", "trouble", f"{service} cannot be asked", text, True)
+    deaf = next((found for found in sight.warnings.values() if found.answer == UNKNOWN), None)
+    if deaf is not None and asked["CloudWatch"] is None:
+        text = f"{deaf}. A standby that could not take over would not be noticed."
+        yield Notice("reach warnings", "trouble", "the standby's readiness is not watched", text, True)
     for note in view.notes:
         yield Notice(f"note {matter(note)}", "trouble", "the table cannot be read fully", note, True)
     for name, found in view.power.items():

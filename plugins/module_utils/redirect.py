@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Optional, Protocol
 
 from .clients import ClientMaker, explain
 from .evidence import NO, UNKNOWN, YES, Evidence
-from .fencing import Holding, Keep, Runner, filled, run_agent
+from .fencing import Holding, Keep, Runner, dry_run, filled, run_agent
 from .lease import LeaseLost
 from .pair import Node, PairSpec
 from .record import StoreError
@@ -26,6 +26,9 @@ class Redirect(Protocol):
 
     def points_to(self, node: Node) -> Evidence:
         """Whether clients are led to this node now."""
+
+    def may_point_to(self, node: Node) -> Optional[Evidence]:
+        """Whether the caller could lead clients there, asked without doing it; None where the service has no dry run."""
 
     def point_to(self, node: Node, keep: Keep) -> None:
         """Lead clients to this node; `keep` keeps the lease meanwhile. Raises whatever the call raises."""
@@ -51,10 +54,17 @@ class ElasticIp:
         where = addresses[0].get("InstanceId") or "nothing"
         return Evidence(YES if where == node.instance_id else NO, self.label, f"points to {where}")
 
+    def may_point_to(self, node: Node) -> Optional[Evidence]:
+        """A dry run of AssociateAddress."""
+        return dry_run("EC2, dry run", "AssociateAddress", lambda: self._associate(node, DryRun=True))
+
     def point_to(self, node: Node, keep: Keep) -> None:
         """Associate it with the node, away from wherever it is."""
+        self._associate(node)
+
+    def _associate(self, node: Node, **more: Any) -> None:
         self._ec2().associate_address(
-            AllocationId=self._allocation_id, InstanceId=node.instance_id, AllowReassociation=True
+            AllocationId=self._allocation_id, InstanceId=node.instance_id, AllowReassociation=True, **more
         )
 
 
@@ -78,6 +88,10 @@ class Command:
         rc, said = self._run(filled(self._check, _names(node)), self._timeout, lambda: None)
         answer = {0: YES, 1: NO}.get(-1 if rc is None else rc, UNKNOWN)
         return Evidence(answer, self.label, said or f"check ended with {rc}")
+
+    def may_point_to(self, node: Node) -> Optional[Evidence]:
+        """Nobody knows but the command itself."""
+        return None
 
     def point_to(self, node: Node, keep: Keep) -> None:
         """Run the command. Raises RuntimeError when it does not end with 0."""

@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from .clients import explain
 from .evidence import NO, UNKNOWN, YES, Evidence
-from .fencing import NOT_LISTED, Keep
+from .fencing import NOT_LISTED, Keep, dry_run
 from .pair import Node, PairSpec
 
 Client = Callable[[], Any]
@@ -44,6 +44,10 @@ class PrivateIp:
             return Evidence(UNKNOWN, self.label, f"is on both nodes: {', '.join(holders)}")
         where = holders[0] if holders else "neither node"
         return Evidence(YES if holders == [node.instance_id] else NO, self.label, f"is on {where}")
+
+    def may_point_to(self, node: Node) -> Optional[Evidence]:
+        """AssignPrivateIpAddresses has no dry run."""
+        return None
 
     def point_to(self, node: Node, keep: Keep) -> None:
         """Assign it to the node's primary interface, away from wherever it is. Raises RuntimeError without one."""
@@ -103,14 +107,31 @@ class RouteTable:
             return Evidence(UNKNOWN, self.label, "the route leads to something that is no instance")
         return Evidence(YES if where == node.instance_id else NO, self.label, f"leads to {where}")
 
+    def may_point_to(self, node: Node) -> Optional[Evidence]:
+        """A dry run of ReplaceRoute, or of CreateRoute while there is none."""
+        try:
+            route = self._route()
+        except Exception as error:
+            return Evidence(UNKNOWN, self.label, explain(error, "EC2 DescribeRouteTables"))
+        call = "CreateRoute" if route is None else "ReplaceRoute"
+        return dry_run("EC2, dry run", call, lambda: self._write(route, node, DryRun=True))
+
     def point_to(self, node: Node, keep: Keep) -> None:
         """Replace the route, or make it. Raises RuntimeError when it leads to something else than an instance."""
         route = self._route()
         if route is not None and not route.get("InstanceId"):
             raise RuntimeError("the route leads to something that is no instance")  # not ours to write over
         keep()
+        self._write(route, node)
+
+    def _write(self, route: Optional[Mapping[str, Any]], node: Node, **more: Any) -> None:
         write = self._ec2().create_route if route is None else self._ec2().replace_route
-        write(RouteTableId=self._table, DestinationCidrBlock=self._destination, InstanceId=node.instance_id)
+        write(
+            RouteTableId=self._table,
+            DestinationCidrBlock=self._destination,
+            InstanceId=node.instance_id,
+            **more,
+        )
 
     def _route(self) -> Optional[Mapping[str, Any]]:
         found = self._ec2().describe_route_tables(RouteTableIds=[self._table])
@@ -161,6 +182,10 @@ class Route53:
                 UNKNOWN, self.label, f"names {', '.join(values)}; {node.instance_id} has no address"
             )
         return Evidence(YES if values == [wanted] else NO, self.label, f"names {', '.join(values)}")
+
+    def may_point_to(self, node: Node) -> Optional[Evidence]:
+        """Route 53 has no dry run."""
+        return None
 
     def point_to(self, node: Node, keep: Keep) -> None:
         """Write the record. Raises RuntimeError when the node has no address, or the record is another kind of thing."""
@@ -223,6 +248,10 @@ class TargetGroup:
         serving = sorted({ident for ident, _port, state in targets if state not in GOING})
         told = ", ".join(f"{ident} {state}" for ident, _port, state in targets) or "neither node"
         return Evidence(YES if serving == [node.instance_id] else NO, self.label, f"holds {told}")
+
+    def may_point_to(self, node: Node) -> Optional[Evidence]:
+        """Load balancers have no dry run."""
+        return None
 
     def point_to(self, node: Node, keep: Keep) -> None:
         """Register the node, then deregister the other one, which is proven stopped by now."""

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Asks each thing that a move needs, with the rights that a move would have - the record and its lock, both nodes, the
     standby's readiness, fencing (as a dry run), the addresses, the alarm, the event rules, the function and its topic.
+  - Each call that changes something is made as a dry run, or under a condition that never holds. The function gets a marked test
+    event and tries the same with its own rights.
   - Stops, starts and moves nothing. Takes the pair's lock and gives it back at once.
   - Fails when anything a move relies on does not work, or cannot be told, and says how to mend it.
 author:

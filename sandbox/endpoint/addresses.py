@@ -51,6 +51,20 @@ def mend_private(EC2Backend: Any, EC2Response: Any, error: Any) -> None:
     EC2Response.assign_private_ip_addresses = assign
 
 
+def mend_dry_runs(EC2Response: Any) -> None:
+    """Let DryRun change nothing: moto does what it was only asked about."""
+
+    def asked_first(act: Any) -> Any:
+        def answer(response: Any) -> Any:
+            response.error_on_dryrun()
+            return act(response)
+
+        return answer
+
+    for name in ("associate_address", "create_route", "replace_route"):
+        setattr(EC2Response, name, asked_first(getattr(EC2Response, name)))
+
+
 def mend_targets(_endpoint: Any) -> None:
     """A target that is registered is asked, when its group's health check is GET /active on a port of its own."""
     from moto.elbv2.models import FakeTargetGroup

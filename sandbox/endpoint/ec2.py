@@ -64,6 +64,7 @@ def mend(endpoint: Endpoint) -> None:
     _actions(EC2Response, EC2Backend, machines)
     _addresses(EC2Response, EC2Backend, EC2ClientError)
     addresses.mend_private(EC2Backend, EC2Response, EC2ClientError)
+    addresses.mend_dry_runs(EC2Response)
 
 
 class Machines:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..endpoint.traps import Trap
 from ..paths import SandboxError, read_json, write_json
-from . import cloud, processes
+from . import cloud, mover, processes
 from .node import SandboxNode
 
 if TYPE_CHECKING:
@@ -192,8 +192,9 @@ def aws_fault(world: World, kind: str) -> dict[str, Any]:
 
 
 def key_of(world: World, who: str) -> str:
-    """The access key of `controller` or of a node."""
-    return cloud.CONTROLLER_KEY if who == "controller" else world.node(who).key
+    """The access key of `controller`, of the pair's `function` or of a node."""
+    keys = {"controller": cloud.CONTROLLER_KEY, "function": mover.KEY}
+    return keys[who] if who in keys else world.node(who).key
 
 
 def _words(kind: str, form: str, count: int) -> list[str]:

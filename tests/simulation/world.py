@@ -353,6 +353,8 @@ class Ec2:
         def act() -> dict[str, Any]:
             if self._world.address_error:
                 raise client_error(self._world.address_error, "AssociateAddress")
+            if arguments.get("DryRun"):
+                raise client_error("DryRunOperation", "AssociateAddress", 412)
             self._world.address = arguments["InstanceId"]
             return {}
 

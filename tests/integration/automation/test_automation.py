@@ -111,8 +111,17 @@ def test_a_drill_moves_nothing_and_names_what_is_broken_then_goes_there_and_back
     queue = rig.client("sqs").get_queue_url(QueueName=f"{NAME}-dead")["QueueUrl"]
     arn = rig.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
     rig.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+    rig.torment("aws", "deny:function:ec2:StopInstances")
+    mine = rig.playbook("drill")
+    failed = [check["name"] for check in mine.result["checks"] if check["result"] not in ("yes", "skipped")]
+    assert failed == ["function's own fence hub-a", "function's own fence hub-b"], mine.text
+    assert f"ansible-playbook hotstandby.ops.automation -i {rig.info['inventory']}" in mine.text
+    rig.ask("clear", target="aws")
+    planned = rig.playbook("drill", "--tags", "real", "--check")
+    assert planned.rc == 0 and rig.running() == ["hub-a"] and rig.events("stop") == [], planned.text
     real = rig.playbook("drill", "--tags", "real")
     assert real.rc == 0, real.text
+    assert [real.result[way]["outcome"] for way in ("there", "back")] == ["moved", "moved"]
     assert [node for node, _event in rig.events("start")] == ["hub-a", "hub-b", "hub-a"]
     assert rig.active() == "hub-a" and rig.running() == ["hub-a"]
 

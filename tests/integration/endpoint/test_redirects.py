@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.hotstandby.ops.plugins.module_utils import _pair_store
+from ansible_collections.hotstandby.ops.plugins.module_utils.node.serve import Server, Standing
 from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
+from ansible_collections.hotstandby.ops.plugins.module_utils.record import Record
 from ansible_collections.hotstandby.ops.plugins.module_utils.redirect import Redirect, lead, redirects_for
+from ansible_collections.hotstandby.ops.plugins.module_utils.store import RecordStore
 from botocore.exceptions import ClientError
 
+from tests.integration.endpoint.conftest import NUMBERS
 from tests.simulation.aws import Clock
 from tests.simulation.world import PAIR
 
@@ -51,9 +57,20 @@ def made(client: Client, two: tuple[str, str], entry: dict[str, Any]) -> tuple[A
 
 def there_and_back(pair: Any, redirect: Redirect) -> None:
     first, second = pair.nodes
+    tried = redirect.may_point_to(first)
+    assert tried is None or tried.yes, tried
+    assert redirect.points_to(first).no, "a dry run moves nothing"
     for here, there in ((first, second), (second, first), (first, second)):
         assert lead(redirect, here, Hold()).yes
         assert redirect.points_to(there).no
+
+
+def test_an_elastic_address_is_on_one_node_at_a_time(client: Client, two: tuple[str, str]) -> None:
+    allocation = client("ec2").allocate_address(Domain="vpc")["AllocationId"]
+    pair, redirect = made(client, two, {"kind": "elastic_ip", "allocation_id": allocation})
+    assert redirect.may_point_to(pair.nodes[0]) is not None
+    there_and_back(pair, redirect)
+    client("ec2").release_address(AllocationId=allocation)
 
 
 def interface(client: Client, ident: str) -> dict[str, Any]:
@@ -144,4 +161,56 @@ def test_a_target_group_holds_the_active_alone_and_asks_it(client: Client, two: 
     finally:
         server.shutdown()
         server.server_close()
+        elb.delete_target_group(TargetGroupArn=group)
+
+
+def test_a_target_group_that_holds_both_nodes_follows_what_they_serve(
+    client: Client, two: tuple[str, str]
+) -> None:
+    """No redirect at all: each node's own GET /active is the group's check, and the record decides."""
+    table = f"serve-{next(NUMBERS)}"
+    _pair_store.ensure_table(
+        client("dynamodb"), _pair_store.Wanted(table, True, False, False, 10.0), check=False
+    )
+    names = dict(zip(("hub-a", "hub-b"), two))
+    store = RecordStore(client("dynamodb"), table, "p")
+    store.create(Record("p", names, "hub-a", 1))
+    standing = {
+        name: Standing(store.read, lambda: False, lambda ident=ident: ident, time.monotonic, name, 60.0)
+        for name, ident in names.items()
+    }
+    servers = {name: Server(("127.0.0.1", 0), one.answer) for name, one in standing.items()}
+    over = threading.Event()
+    threads = [
+        threading.Thread(target=server.run, args=(over.is_set,), daemon=True) for server in servers.values()
+    ]
+    elb = client("elbv2")
+    vpc = client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    group = elb.create_target_group(
+        Name="both", Protocol="HTTP", Port=8080, VpcId=vpc, HealthCheckPath="/active", TargetType="instance"
+    )["TargetGroups"][0]["TargetGroupArn"]
+    targets = [{"Id": names[name], "Port": server.port} for name, server in servers.items()]
+    elb.register_targets(TargetGroupArn=group, Targets=targets)
+
+    def healthy() -> list[str]:
+        found = elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        well = [item["Target"]["Id"] for item in found if item["TargetHealth"]["State"] == "healthy"]
+        return [name for name, ident in names.items() if ident in well]
+
+    try:
+        for thread in threads:
+            thread.start()
+        assert healthy() == [], "nobody has read the record yet"
+        record = store.read()
+        for active in ("hub-a", "hub-b", None):
+            record = store.update(
+                record, active=active, epoch=record.epoch + 1, state="steady" if active else "broken"
+            )
+            for one in standing.values():
+                one.look()
+            assert healthy() == ([active] if active else [])
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(10)
         elb.delete_target_group(TargetGroupArn=group)

@@ -30,13 +30,27 @@ PHONE = 360  # pixels
 MEASURE = """
 <iframe id=it width=%d height=800 srcdoc="%s"></iframe><pre id=said></pre>
 <script>
+const parts = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(Number);
+const light = colour => {
+  const [r, g, b] = parts(colour).map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 it.onload = () => {
+  // behind a text lies the nearest background that is not transparent
+  const behind = one => {
+    const colour = it.contentWindow.getComputedStyle(one).backgroundColor;
+    return colour.endsWith(", 0)") && one.parentElement ? behind(one.parentElement) : colour;
+  };
+  const texts = [...it.contentDocument.querySelectorAll("h1,h2,p,a,dt,dd,b,span")];
   const page = it.contentDocument, seen = {
     width: page.documentElement.scrollWidth, scripts: page.scripts.length, images: page.images.length,
     title: page.title, background: it.contentWindow.getComputedStyle(page.body).backgroundColor,
     fetched: it.contentWindow.performance.getEntriesByType("resource").length,
     smallest: Math.min(...[...page.querySelectorAll("p,dt,dd,b,span")].map(
       one => parseFloat(it.contentWindow.getComputedStyle(one).fontSize))),
+    contrast: Math.min(...texts.map(
+      one => contrast(light(it.contentWindow.getComputedStyle(one).color), light(behind(one))))),
   };
   said.textContent = JSON.stringify(seen);
 };
@@ -67,10 +81,13 @@ def test_a_page_fits_a_phone_and_does_nothing_by_itself(kind: str, tmp_path: Pat
         assert os.environ.get("CI") != "true", "chromium is needed here"
         pytest.skip("no chromium: the pages were NOT looked at in a browser")
     long = {**hostile(), "message": "a" * 400, "reason": "https://example.invalid/" + "b" * 300}
-    page = move_page(long, HOSTILE) if kind == "move" else index_page([long] * 5, HOSTILE)
+    long["steps"] += [{"name": "stop", "outcome": outcome, "seconds": 1.0} for outcome in ("ok", "broken")]
+    page = move_page(long, HOSTILE, {HOSTILE: HOSTILE}) if kind == "move" else index_page([long] * 5, HOSTILE)
     light = measured(page, tmp_path, "--blink-settings=preferredColorScheme=1")
     assert light["width"] <= PHONE, light
     assert (light["scripts"], light["images"], light["fetched"]) == (0, 0, 0)
     assert "alert(1)" in light["title"] and light["smallest"] >= 12
     dark = measured(page, tmp_path, "--blink-settings=preferredColorScheme=0")
+    # what WCAG (AA) asks of text of any size
+    assert min(light["contrast"], dark["contrast"]) >= 4.5, (light, dark)
     assert {light["background"], dark["background"]} == {"rgb(255, 255, 255)", "rgb(20, 23, 27)"}

@@ -22,6 +22,7 @@ def test_a_move_becomes_a_page_and_the_same_history_changes_nothing(rig: Rig, tm
     assert planned.rc == 0 and not folder.exists(), planned.text
     made = rig.playbook("report", report_dir=folder)
     assert made.rc == 0, made.text
+    assert f"1 moves: {folder}/index.html" in made.text
     names = sorted(path.name for path in folder.iterdir())
     assert len(names) == 2 and names[0] == "index.html"
     page = (folder / names[1]).read_text()

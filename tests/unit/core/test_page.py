@@ -120,6 +120,8 @@ def test_a_real_move_is_told_with_its_steps_evidence_and_nodes() -> None:
         "keiko",
         "8",
         "Down for",
+        "had failed before that",
+        "when this page was made",
     ):
         assert word in seen.text, word
     steps = [str(step["name"]) for step in move["steps"]]
@@ -150,6 +152,11 @@ def test_whatever_the_history_holds_makes_a_page(move: dict[str, Any]) -> None:
         move.pop("steps", None)
     check(move_page(move, "p"))
     check(index_page([move], "p"))
+
+
+def test_what_is_not_so_is_not_said() -> None:
+    page = move_page({"id": "m1", "kind": "switchover"}, "p")
+    assert "had failed" not in page and "Instance ids" not in page
 
 
 def test_an_empty_history_and_nonsense() -> None:

@@ -97,12 +97,18 @@ class Aws:
             routes.append({"DestinationCidrBlock": "10.99.0.1/32", **self.route})
         return {"RouteTables": [{"Routes": routes}]}
 
+    def _dry(self, name: str, arguments: dict[str, Any]) -> None:
+        if arguments.get("DryRun"):
+            raise self.writing or client_error("DryRunOperation", name, 412)
+
     def replace_route(self, **arguments: Any) -> None:
+        self._dry("ReplaceRoute", arguments)
         self._write("replace")
         assert self.route is not None, "there is nothing to replace"
         self._routed(arguments)
 
     def create_route(self, **arguments: Any) -> None:
+        self._dry("CreateRoute", arguments)
         self._write("create")
         assert self.route is None, "RouteAlreadyExists"
         self._routed(arguments)
@@ -180,6 +186,37 @@ def test_what_cannot_be_read_is_unknown_and_what_is_refused_is_pending(kind: str
     aws.writing = client_error("AccessDenied", "It")
     found, hold = moved(aws, kind)
     assert found.answer == "no" and "right for this call is missing" in found.detail and hold.readied == 3
+
+
+@pytest.mark.parametrize(
+    ("route", "denied", "answer", "told"),
+    [
+        ({"InstanceId": A}, None, "yes", "ReplaceRoute is allowed"),
+        (None, None, "yes", "CreateRoute is allowed"),
+        ({"InstanceId": A}, "UnauthorizedOperation", "no", "right for this call is missing"),
+        ({"InstanceId": A}, "InternalError", "unknown", "ReplaceRoute"),
+    ],
+)
+def test_a_route_is_tried_by_a_dry_run(route: Any, denied: str | None, answer: str, told: str) -> None:
+    aws = Aws()
+    aws.route, before = route, route
+    aws.writing = client_error(denied, "ReplaceRoute") if denied else None
+    (redirect,) = redirects_for(
+        parse_pair({**PAIR, "redirect": [ENTRIES["route_table"]]}), lambda _service: aws
+    )
+    found = redirect.may_point_to(parse_pair(PAIR).node("hub-b"))
+    assert found is not None and found.answer == answer and told in found.detail, found
+    assert aws.writes == [] and aws.route == before
+    aws.reading = DOWN
+    found = redirect.may_point_to(parse_pair(PAIR).node("hub-b"))
+    assert found is not None and found.answer == "unknown" and "endpoint" in found.detail.lower()
+
+
+@pytest.mark.parametrize("kind", ["private_ip", "route53", "target_group"])
+def test_what_has_no_dry_run_is_not_tried(kind: str) -> None:
+    aws = Aws()
+    (redirect,) = redirects_for(parse_pair({**PAIR, "redirect": [ENTRIES[kind]]}), lambda _service: aws)
+    assert redirect.may_point_to(parse_pair(PAIR).node("hub-b")) is None and aws.writes == []
 
 
 def test_an_address_on_both_nodes_or_on_none() -> None:

@@ -107,23 +107,54 @@ def server() -> Iterator[Server]:
     assert not thread.is_alive()
 
 
-def get(port: int) -> int:
+def said(port: int) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request("GET", "/active")
-    return connection.getresponse().status
+    response = connection.getresponse()
+    return response.status, response.read().decode()
 
 
-def test_idle_and_endless_clients_are_cut_and_the_next_is_served(
+def get(port: int) -> int:
+    return said(port)[0]
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+
+def test_a_client_that_says_a_byte_now_and_then_is_cut(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each byte comes in time, the whole request never does."""
     monkeypatch.setattr(serving, "REQUEST", 1.0)
-    idle = [socket.create_connection(("127.0.0.1", server.port)) for _number in range(CONNECTIONS)]
-    drip = idle[0]
-    drip.sendall(b"GET /act")
-    # one more than there is room for is closed unanswered, or served when an idle one was cut already
+    with connect(server) as drip:
+        began = time.monotonic()
+        drip.settimeout(0.2)
+        while True:
+            assert time.monotonic() < began + 20, "it holds its connection for ever"
+            try:
+                drip.sendall(b"x")
+                if drip.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert time.monotonic() - began >= 0.9
+
+
+def test_more_clients_than_there_is_room_for_are_sent_away_at_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "REQUEST", 300.0)  # nobody is cut meanwhile
+    idle = [connect(server) for _number in range(CONNECTIONS)]
+    with connect(server) as more:
+        try:
+            more.sendall(b"GET /active HTTP/1.1\r\n\r\n")
+            assert more.recv(1) == b"", "closed without an answer"
+        except ConnectionError:
+            pass
     for connection in idle:
-        connection.settimeout(20)
-        assert connection.recv(1) == b"", "cut without an answer"
         connection.close()
     end = time.monotonic() + 20
     while True:
@@ -144,13 +175,14 @@ def test_a_request_without_an_end_is_answered_by_what_was_read(server: Server) -
 def test_the_built_command_serves_from_the_record_and_ends_cleanly(node: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process: subprocess.Popen[str] = node.begin("serve", "--listen", f"127.0.0.1:{port}", "--interval", "1")
+    limits = ("--interval", "1", "--max-age", "3")
+    process: subprocess.Popen[str] = node.begin("serve", "--listen", f"127.0.0.1:{port}", *limits)
 
-    def until(status: int) -> None:
+    def until(status: int, text: str = "") -> None:
         end = time.monotonic() + 60
         while True:
             try:
-                if get(port) == status:
+                if said(port)[0] == status and text in said(port)[1]:
                     return
             except OSError:
                 pass
@@ -162,6 +194,11 @@ def test_the_built_command_serves_from_the_record_and_ends_cleanly(node: Any) ->
         node.put_record("hub-b", 8)
         until(503)
         node.put_record("hub-a", 9)
+        until(200)
+        key = {"pair": {"S": "hub-prod"}, "item": {"S": "record"}}
+        node.table.delete_item(TableName="hotstandby", Key=key)
+        until(503, "the record was last read")
+        node.put_record("hub-a", 10)
         until(200)
         process.send_signal(signal.SIGTERM)
         out, _err = process.communicate(timeout=30)
