@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,25 @@ def test_a_dead_product_moves_and_the_new_actives_own_death_moves_it_again(rig: 
     found = seen(rig)
     assert found["refused"] == [] and found["dead"] == [] and all(run["ok"] for run in found["runs"])
     assert rig.status()["address"] == rig.info["nodes"]["hub-a"]["instance_id"]
+
+
+def test_events_that_come_late_and_twice_find_the_pair_moved_and_only_look(rig: Rig) -> None:
+    """The reconciler was quicker; each event is about the active before."""
+    before = len(seen(rig)["runs"])
+    rig.torment("aws", "events-twice")
+    rig.torment("aws", "events-late:15")
+    struck = time.time()
+    rig.torment("hub-a", "product-kill")
+    rig.until(lambda: settled(rig, "hub-b"), LONG)
+
+    def late() -> list[dict[str, Any]]:
+        return [run for run in seen(rig)["runs"][before:] if (run["result"] or {}).get("event") == "alarm"]
+
+    rig.until(lambda: len(late()) >= 2, LONG)
+    assert all(run["ok"] and run["began"] >= struck + 15 for run in late()), late()
+    assert [run["result"].get("outcome") for run in late()[:2]] != ["moved", "moved"]
+    assert rig.record()["epoch"]["N"] == "2" and rig.running() == ["hub-b"]
+    assert [node for node, _event in rig.events("start")] == ["hub-a", "hub-b"]
 
 
 def test_a_node_without_power_is_left_though_its_event_is_lost(rig: Rig) -> None:
