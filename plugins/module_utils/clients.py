@@ -93,6 +93,9 @@ def make_client(
     )
 
 
+RIGHT = "the right for this call is missing"
+
+
 def error_code(error: BaseException) -> str:
     """The service's code of a botocore error, or the exception's name."""
     response = getattr(error, "response", None)
@@ -118,7 +121,7 @@ def explain(error: BaseException, call: str) -> str:
     code = error_code(error)
     text = " ".join(str(error).split())[:300]
     if code in ("AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "UnauthorizedException"):
-        return f"{call}: the right for this call is missing ({code}): {text}"
+        return f"{call}: {RIGHT} ({code}): {text}"
     if "Credential" in type(error).__name__:
         return f"{call}: no usable AWS credentials were found ({text})"
     return f"{call}: {text}"

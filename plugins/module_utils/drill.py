@@ -23,7 +23,7 @@ from .proof import said
 from .record import Record, StoreError
 from .run_command import CommandError
 from .runbook import command
-from .tried import RUN_COMMAND, SKIPPED, Check, calls, of
+from .tried import RUN_COMMAND, SKIPPED, Check, calls, of, unknown, way
 
 PATIENT = 120.0  # the "lease" of clients that may wait for a function which starts cold
 
@@ -55,7 +55,7 @@ class Drill:
         checks.append(self._lock(record))
         checks += self._nodes(record)
         checks += calls(self._pair, self._ports, self._clients, record)
-        checks += self._automation()
+        checks += self._automation([check.name for check in checks if check.failed])
         return checks
 
     # -- the record
@@ -94,7 +94,7 @@ class Drill:
         except LeaseHeld as error:
             return Check("lock", NO, f"a move is at work ({error})", "wait for its end, and drill again")
         except (LeaseLost, StoreError) as error:
-            return Check("lock", UNKNOWN, str(error), "let the caller do UpdateItem on the table")
+            return unknown("lock", str(error), "let the caller do UpdateItem on the table")
         return Check("lock", YES, "taken and given back")
 
     # -- the nodes
@@ -110,7 +110,7 @@ class Drill:
             # asked as if it were the standby, the active node reads the record with its own rights too
             turned = self._ask(standby)
         except CommandError as error:
-            yield Check("run command", UNKNOWN, str(error), RUN_COMMAND)
+            yield unknown("run command", str(error), RUN_COMMAND)
             return
         for name, reply in replies.items():
             well = isinstance(reply, Answer)
@@ -147,7 +147,8 @@ class Drill:
 
     # -- the automation
 
-    def _automation(self) -> Iterator[Check]:
+    def _automation(self, mine: Sequence[str]) -> Iterator[Check]:
+        """`mine` is what the caller could not do either: it is said once."""
         again = command("automation")
         alarm = self._ports.alarm(self._ports.store.now())
         watched = alarm.detail != UNWATCHED
@@ -165,7 +166,7 @@ class Drill:
         if function is None:
             yield Check("function", NO, f"there is no function '{self._function}'", again)
             return
-        yield from self._function_checks(function, again)
+        yield from self._function_checks(function, again, mine)
 
     def _configured(self) -> Optional[Mapping[str, Any]]:
         try:
@@ -178,9 +179,11 @@ class Drill:
             return {"error": explain(error, "Lambda GetFunctionConfiguration")}
         return found
 
-    def _function_checks(self, function: Mapping[str, Any], again: str) -> Iterator[Check]:
+    def _function_checks(
+        self, function: Mapping[str, Any], again: str, mine: Sequence[str]
+    ) -> Iterator[Check]:
         if "error" in function:
-            yield Check("function", UNKNOWN, str(function["error"]), "let the caller read the function")
+            yield unknown("function", str(function["error"]), "let the caller read the function")
             return
         variables = (function.get("Environment") or {}).get("Variables") or {}
         same = _same(variables.get("HOTSTANDBY_PAIR"), self._pair)
@@ -190,12 +193,12 @@ class Drill:
             rule = f"{self._function}-{kind}"
             ask = functools.partial(self._rule, rule, str(function["FunctionArn"]))
             yield self._tried(f"rule {rule}", ask, again)
-        yield from self._own(again)
+        yield from self._own(again, mine)
         topic = variables.get("HOTSTANDBY_TOPIC")
         mend = f"confirm a subscription, or name people in failover_automation_subscriptions: {again}"
         yield self._tried("people", lambda: self._people(topic), mend)
 
-    def _own(self, again: str) -> Iterator[Check]:
+    def _own(self, again: str, mine: Sequence[str]) -> Iterator[Check]:
         """What the function itself says to a test event."""
         answers: list[Mapping[str, Any]] = []
 
@@ -208,9 +211,9 @@ class Drill:
         yield self._tried("function's own look", look, where)
         bad = [one for one in answers if one.get("result") not in (YES, SKIPPED)]
         for one in bad:
-            yield Check(
-                f"function's own {one.get('name')}", str(one.get("result")), str(one.get("detail")), again
-            )
+            result, detail = str(one.get("result")), str(one.get("detail"))
+            if one.get("name") not in mine:
+                yield Check(f"function's own {one.get('name')}", result, detail, way(result, detail, again))
         if answers and not bad:
             yield Check("function's rights", YES, f"{len(answers)} things tried with its own rights")
         elif not answers:
@@ -222,7 +225,7 @@ class Drill:
         try:
             result, detail = ask()
         except Exception as error:
-            return Check(name, UNKNOWN, explain(error, str(getattr(error, "operation_name", name))), mend)
+            return unknown(name, explain(error, str(getattr(error, "operation_name", name))), mend)
         return Check(name, result, detail, "" if result == YES else mend)
 
     def _rule(self, rule: str, arn: str) -> tuple[str, str]:

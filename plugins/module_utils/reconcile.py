@@ -147,11 +147,11 @@ def _reach(sight: Sight) -> Iterator[Notice]:
     }
     for service, found in asked.items():
         if found is not None:
-            text = f"{found}. A move might not work now; nothing was moved."
+            text = f"{str(found).rstrip('.')}. A move might not work now; nothing was moved."
             yield Notice(f"reach {service}", "trouble", f"{service} cannot be asked", text, True)
     deaf = next((found for found in sight.warnings.values() if found.answer == UNKNOWN), None)
     if deaf is not None and asked["CloudWatch"] is None:
-        text = f"{deaf}. A standby that could not take over would not be noticed."
+        text = f"{str(deaf).rstrip('.')}. A standby that could not take over would not be noticed."
         yield Notice("reach warnings", "trouble", "the standby's readiness is not watched", text, True)
     for note in view.notes:
         yield Notice(f"note {matter(note)}", "trouble", "the table cannot be read fully", note, True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .answer import Reply
-from .clients import ClientMaker, error_code, explain
+from .clients import RIGHT, ClientMaker, error_code, explain
 from .confirm import glance
 from .evidence import NO, UNKNOWN, YES, Evidence
 from .handover import rules_of
@@ -44,10 +44,22 @@ class Check:
         return self.result not in (YES, SKIPPED)
 
 
+def way(result: str, detail: str, mend: str) -> str:
+    """How to mend it. What is not known for another reason than a right is first asked again: AWS itself may ail."""
+    if result in (YES, SKIPPED):
+        return ""
+    return f"drill again; when it lasts: {mend}" if result == UNKNOWN and RIGHT not in detail else mend
+
+
 def of(name: str, found: Evidence, mend: str) -> Check:
     """An answer as a check. Its source is said once."""
     told = found.detail or found.answer if found.source == name else str(found)
-    return Check(name, found.answer, told, "" if found.yes else mend)
+    return Check(name, found.answer, told, way(found.answer, found.detail, mend))
+
+
+def unknown(name: str, detail: str, mend: str) -> Check:
+    """Something that could not be asked."""
+    return Check(name, UNKNOWN, detail, way(UNKNOWN, detail, mend))
 
 
 def calls(pair: PairSpec, ports: Ports, clients: ClientMaker, record: Record) -> Iterator[Check]:
@@ -70,7 +82,7 @@ def asked(pair: PairSpec, ports: Ports, record: Record) -> Iterator[Check]:
             pair, ports, [node.name for node in pair.nodes], str(record.active)
         )
     except CommandError as error:
-        yield Check("run command", UNKNOWN, str(error), RUN_COMMAND)
+        yield unknown("run command", str(error), RUN_COMMAND)
         return
     yield Check("run command", YES, f"asked {', '.join(replies)}")
 
@@ -86,7 +98,7 @@ def _history(ports: Ports) -> Check:
     try:
         ports.store.history(1)
     except StoreError as error:
-        return Check("history", UNKNOWN, str(error), "let the caller do Query on the table")
+        return unknown("history", str(error), "let the caller do Query on the table")
     return Check("history", YES, "read")
 
 
@@ -107,7 +119,7 @@ def _writes(pair: PairSpec, clients: ClientMaker) -> Check:
             getattr(client, method)(TableName=pair.table, **{**never, **arguments})
         except Exception as error:
             if error_code(error) != "ConditionalCheckFailedException":
-                return Check("write", UNKNOWN, explain(error, call), mend)
+                return unknown("write", explain(error, call), mend)
         else:
             return Check("write", UNKNOWN, f"{call} ignored its condition", "use DynamoDB itself")
     return Check("write", YES, "PutItem and UpdateItem are allowed")
@@ -134,7 +146,7 @@ def _requests(pair: PairSpec, clients: ClientMaker) -> Check:
     try:
         clients("s3").list_objects_v2(Bucket=rules.bucket, Prefix=rules.source_prefix, MaxKeys=1)
     except Exception as error:
-        return Check(name, UNKNOWN, explain(error, "S3 ListBucket"), "let the caller list this bucket")
+        return unknown(name, explain(error, "S3 ListBucket"), "let the caller list this bucket")
     return Check(name, YES, "can be listed; copying them has no dry run")
 
 

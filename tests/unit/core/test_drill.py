@@ -253,6 +253,20 @@ def test_each_right_of_the_function_is_tried_by_the_function(action: str) -> Non
     assert found and all(name.startswith("function's") for name in found), found
 
 
+def test_an_ailing_service_is_named_once_and_asked_again_before_anybody_mends_rights() -> None:
+    world, account = well()
+    world.network.down = {"ec2"}
+    checks = drilled(world, account)
+    names = [name for name in failed(checks) if name != "function's own look"]
+    address = "elastic_ip eipalloc-0123456789abcdef0"
+    assert names == ["fence hub-a", "fence hub-b", address, f"move {address}"]
+    assert all(check.mend.startswith("drill again") for check in checks if check.name in names)
+    world, account = well()
+    world.network.denied = {"ec2:DescribeAddresses"}
+    (check,) = [check for check in drilled(world, account) if check.name == address]
+    assert check.mend == "let the caller read this address"
+
+
 def test_a_function_of_an_older_build_proves_less_and_that_is_said() -> None:
     world, account = well()
     account.older = True
