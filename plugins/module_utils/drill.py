@@ -234,10 +234,11 @@ class Drill:
         found = events.describe_rule(Name=rule)
         if found.get("State") != "ENABLED":
             return NO, f"it is {found.get('State')}"
-        cause = found.get("ScheduleExpression") or _alarms(found.get("EventPattern"))
-        if rule.endswith("-alarm") and f":alarm:{self._function}" not in str(cause):
-            return NO, f"it is not about the alarm {self._function}"
-        if not cause:
+        if rule.endswith("-alarm"):
+            meant = f":alarm:{self._function}"
+            if not any(alarm.endswith(meant) for alarm in _alarms(found.get("EventPattern"))):
+                return NO, f"it is not about the alarm {self._function}"
+        elif not found.get("ScheduleExpression"):
             return NO, "it has no schedule"
         if arn not in [target["Arn"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]]:
             return NO, "it does not lead to the function"

@@ -161,7 +161,7 @@ def move_page(move: Mapping[str, Any], pair: str, nodes: Optional[Mapping[str, A
     if nodes:
         parts.append('<p class="soft">Instance ids are those of the inventory when this page was made.</p>')
     # nobody knows since when a service that failed by itself was down
-    before = " It had failed before that." if move.get("kind") == "failover" else ""
+    before = " The service had failed before that." if move.get("kind") == "failover" else ""
     parts.append(
         '<h2>Steps and their evidence</h2><p class="soft">Red, and the time for which it was down: from the stop that was sent '
         f"to the service verified.{before}</p>"

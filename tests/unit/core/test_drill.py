@@ -205,6 +205,8 @@ def _deny(operation: str) -> Callable[[Automated, Account], None]:
         (lambda w, a: a.variables.update(HOTSTANDBY_PAIR="{}"), ["function"]),
         (lambda w, a: a.states.update({f"{ALARM}-alarm": "DISABLED"}), [f"rule {ALARM}-alarm"]),
         (lambda w, a: a.patterns.update({f"{ALARM}-alarm": "arn:aws:cloudwatch:r:1:alarm:another"}), [f"rule {ALARM}-alarm"]),
+        (lambda w, a: a.patterns.update({f"{ALARM}-alarm": f"arn:aws:cloudwatch:r:1:alarm:{ALARM}-2"}), [f"rule {ALARM}-alarm"]),
+        (lambda w, a: a.patterns.update({f"{ALARM}-reconcile": "x"}), [f"rule {ALARM}-reconcile"]),
         (lambda w, a: a.permitted.pop(), [f"rule {ALARM}-reconcile"]),
         (lambda w, a: a.targets.clear(), [f"rule {ALARM}-alarm", f"rule {ALARM}-reconcile"]),
         (lambda w, a: setattr(a, "subscriptions", ["PendingConfirmation"]), ["people"]),
