@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .confirm import MARGIN
+from .handover import seconds_of
 from .move import ORDER
 from .pair import PairSpec
 from .run_command import PATIENCE
@@ -29,6 +30,7 @@ def needs(pair: PairSpec, step: str) -> float:
         "withdraw": stop,
         "stop": stop,
         "fence": pair.fencing.timeout + ask,
+        "handover": seconds_of(pair) if pair.requeue is not None else 0.0,
         "start": times.start + ANSWER + ask,
         "verify": times.verify + min(times.verify, times.confirm) + ANSWER,
         "redirect": sum(4 * float(entry.get("timeout", ADDRESS / 4)) for entry in pair.redirect),

@@ -39,6 +39,11 @@ def rules_of(pair: PairSpec) -> Rules:
     return make_rules(given.pop("bucket"), **given)
 
 
+def seconds_of(pair: PairSpec) -> float:
+    """How long the whole step may take."""
+    return float((pair.requeue or {}).get("timeout", SECONDS))
+
+
 def by_owner(pair: PairSpec) -> bool:
     """Whether the owner is in the key, so that a requeue may also run while the other node works."""
     return bool((pair.requeue or {}).get("layout") == "owner")
@@ -48,7 +53,7 @@ def port(pair: PairSpec, client: Callable[[], Any], clock: Clock, spread: Spread
     """What a transition calls. `client` makes the S3 client, whose calls fit into a third of the lease."""
 
     def run(epoch: int, keep: Keep, ready: Keep) -> Handed:
-        deadline = clock.monotonic() + float((pair.requeue or {}).get("timeout", SECONDS))
+        deadline = clock.monotonic() + seconds_of(pair)
         try:
             return _run(pair, client(), clock, spread, epoch, keep, ready, deadline)
         except S3Error as error:

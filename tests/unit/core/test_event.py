@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.hotstandby.ops.plugins.module_utils.budget import LONGEST, most, needs
 from ansible_collections.hotstandby.ops.plugins.module_utils.event import FRESH, Event, fresh, read_event
+from ansible_collections.hotstandby.ops.plugins.module_utils.handover import SECONDS
 from ansible_collections.hotstandby.ops.plugins.module_utils.move import ORDER
 from ansible_collections.hotstandby.ops.plugins.module_utils.notice import (
     PATIENCE,
@@ -163,3 +164,12 @@ def test_each_step_has_its_time_and_none_more_than_a_function_can_have() -> None
     assert needs(small, "stop") >= 10 + 10 and needs(small, "withdraw") >= needs(small, "stop")
     assert all(0 < needs(small, step) <= most(small) for step in ORDER)
     assert needs(small, "stop") < needs(parse_pair({**PAIR, "timeouts": {"stop": 600}}), "stop")
+
+
+def test_requests_that_take_long_to_hand_over_have_their_time_too() -> None:
+    def handover(**changes: Any) -> float:
+        return needs(parse_pair({**PAIR, **changes}), "handover")
+
+    slow = handover(requeue={"bucket": "orders", "timeout": 400})
+    assert slow >= 400 and slow - handover(requeue={"bucket": "orders"}) == 400 - SECONDS
+    assert handover(requeue={"bucket": "orders"}) - handover() == SECONDS
