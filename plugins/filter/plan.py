@@ -11,16 +11,18 @@ short_description: Calculates detection times and false alarms of a pair
 version_added: 0.1.0
 description:
   - From the numbers of a pair and of its alarm, the time from a failure to the decision to act (least, typical, most), and
-    how many false alarms to expect a day.
+    how many false alarms to expect a day. With profile V(fast) from the rhythm of its daemons as well.
   - The product's own stop and start, and fencing, come on top of these times.
 positional: []
 options:
   _input:
-    description: The pair, C(hotstandby_pair), with profile V(minute).
+    description: The pair, C(hotstandby_pair), with profile V(minute) or V(fast).
     type: dict
     required: true
   bad:
-    description: The chance that the point of one period is bad or missing although the service is well, from 0 to 1.
+    description:
+      - The chance that the point of one period is bad or missing although the service is well, from 0 to 1.
+      - With profile V(fast) the chance that one heartbeat is missing, too.
     type: float
     default: 0.001
   period:
@@ -40,7 +42,9 @@ options:
     type: float
     default: 3
   delay:
-    description: Seconds for CloudWatch's evaluation, the event's delivery and the start of the function.
+    description:
+      - Seconds for CloudWatch's evaluation, the event's delivery and the start of the function.
+      - With profile V(fast) what the call and the function's start take, V(0.5) when it is not given.
     type: float
     default: 5
   reconcile:
@@ -61,7 +65,8 @@ RETURN = r"""
 _value:
   description:
     - C(product_dead), C(event_lost) and C(node_lost), each with C(least), C(typical) and C(most) in seconds.
-    - C(window_chance), C(false_alarms_a_day), C(days_between_false_alarms), and C(lines) for people.
+    - C(false_alarms_a_day), C(days_between_false_alarms), and C(lines) for people.
+    - C(window_chance) with profile V(minute). With profile V(fast) all of this of the alarm alone in C(alarm).
   type: dict
 """
 
@@ -69,8 +74,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.hotstandby.ops.plugins.module_utils import odds_fast
 from ansible_collections.hotstandby.ops.plugins.module_utils.checks import PairError, plain
 from ansible_collections.hotstandby.ops.plugins.module_utils.odds import calculate, watching
+from ansible_collections.hotstandby.ops.plugins.module_utils.odds_fast import beating
 from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
 
 
@@ -81,7 +88,12 @@ def plan(pair: Any, bad: float = 0.001, **given: Any) -> dict[str, Any]:
         if name not in known:
             raise AnsibleFilterError(f"hotstandby.ops.plan: {name}: unknown (known: bad, {', '.join(known)})")
     try:
-        return calculate(watching(parse_pair(plain(pair)), **given), bad)
+        spec = parse_pair(plain(pair))
+        alarm = calculate(watching(spec, **given), bad)
+        if spec.profile != "fast":
+            return alarm
+        delay = given.get("delay")
+        return odds_fast.calculate(beating(spec) if delay is None else beating(spec, delay), bad, alarm)
     except (PairError, TypeError) as error:
         raise AnsibleFilterError(f"hotstandby.ops.plan: {error}") from error
 

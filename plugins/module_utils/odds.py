@@ -10,10 +10,10 @@ start, and fencing, come on top.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any, Optional
+from typing import Any
 
 from .checks import PairError
 from .confirm import MARGIN
@@ -54,10 +54,10 @@ class Span:
 
 
 def watching(pair: PairSpec, **given: Any) -> Watching:
-    """How this pair is watched; `given` replaces single numbers. Raises PairError naming what is wrong."""
-    if pair.profile != "minute":
+    """How this pair's alarm watches; `given` replaces single numbers. Raises PairError naming what is wrong."""
+    if pair.profile == "none":
         raise PairError(
-            f"hotstandby_pair.profile: '{pair.profile}' has no alarm to calculate with; this version knows 'minute'"
+            "hotstandby_pair.profile: 'none' has nothing that watches, and so nothing to calculate"
         )
     values = {key: value for key, value in given.items() if value is not None}
     found = Watching(**{"confirm": pair.timeouts.confirm + MARGIN, **values})
@@ -65,11 +65,11 @@ def watching(pair: PairSpec, **given: Any) -> Watching:
         raise PairError(
             f"datapoints: {found.datapoints} of {found.evaluation_periods} is not from 1 of 1 to {MOST_PERIODS} of {MOST_PERIODS}"
         )
-    if (
-        not 0 <= found.offset < found.period
-        or min(found.delay, found.reconcile, found.silence, found.confirm) < 0
-    ):
-        raise PairError("offset: must be within the period, and no time may be negative")
+    if not 0 <= found.offset < found.period:
+        raise PairError(f"offset: {found.offset:g} s is not within the period of {found.period:g} s")
+    for name in ("delay", "reconcile", "silence", "confirm"):
+        if getattr(found, name) < 0:
+            raise PairError(f"{name}: {getattr(found, name):g} s: no time may be negative")
     return found
 
 
@@ -150,39 +150,57 @@ def _chance(bits: Sequence[int], bad: float) -> float:
     return float(bad**ones * (1 - bad) ** (len(bits) - ones))
 
 
-def calculate(watch: Watching, bad: float) -> dict[str, Any]:
-    """Everything as data, with `lines` for people. Raises PairError for a rate that is none."""
+WHAT = {
+    "product_dead": "the product dies, its node answers",
+    "event_lost": "the same, and the event or the call is lost",
+    "node_lost": "the node gives no answer",
+}
+
+
+def rate(bad: Any) -> float:
+    """A chance. Raises PairError for a number that is none."""
     if isinstance(bad, bool) or not isinstance(bad, (int, float)) or not 0 <= bad <= 1:
         raise PairError(f"bad: {bad} is not a rate from 0 to 1")
+    return float(bad)
+
+
+def table(title: str, spans: Mapping[str, Span], digits: int) -> list[str]:
+    """The times for people."""
+    return [
+        f"{title:46} {'least':>8} {'typical':>8} {'most':>8}",
+        *(
+            f"{WHAT[name]:46} {one.least:6.{digits}f} s {one.typical:6.{digits}f} s {one.most:6.{digits}f} s"
+            for name, one in spans.items()
+        ),
+    ]
+
+
+def seldom(what: str, daily: float) -> str:
+    """How often something happens for nothing, for people."""
+    return (
+        f"{what}: {'none' if daily == 0 else f'one in {1 / daily:.3g} days'}; each makes the function ask the node, which "
+        "moves nothing when it is well"
+    )
+
+
+def numbers(spans: Mapping[str, Span], daily: float) -> dict[str, Any]:
+    """The same as data."""
+    return {
+        **{name: asdict(one) for name, one in spans.items()},
+        "false_alarms_a_day": daily,
+        "days_between_false_alarms": None if daily == 0 else 1 / daily,
+    }
+
+
+def calculate(watch: Watching, bad: float) -> dict[str, Any]:
+    """Everything that the alarm does, as data, with `lines` for people. Raises PairError for a rate that is none."""
+    bad = rate(bad)
     spans = {
         "product_dead": product_dead(watch),
         "event_lost": event_lost(watch),
         "node_lost": node_lost(watch),
     }
     daily = false_alarms(watch, bad)
-    between: Optional[float] = None if daily == 0 else 1 / daily
-    what = {
-        "product_dead": "the product dies, its node answers",
-        "event_lost": "the same, and the alarm's event is lost",
-        "node_lost": "the node gives no answer",
-    }
-    lines = [f"{'from the failure to the decision':42} {'least':>8} {'typical':>8} {'most':>8}"]
-    lines += [
-        f"{what[name]:42} {span.least:6.0f} s {span.typical:6.0f} s {span.most:6.0f} s"
-        for name, span in spans.items()
-    ]
-    lines.append(
-        f"false alarms with {bad:g} of the points bad: "
-        + ("none" if between is None else f"one in {between:.3g} days")
-        + "; each makes the function ask the node, which moves nothing when it is well"
-    )
-    return {
-        **{
-            name: {"least": span.least, "typical": span.typical, "most": span.most}
-            for name, span in spans.items()
-        },
-        "window_chance": window_chance(watch, bad),
-        "false_alarms_a_day": daily,
-        "days_between_false_alarms": between,
-        "lines": lines,
-    }
+    lines = table("from the failure to the decision", spans, 0)
+    lines.append(seldom(f"false alarms with {bad:g} of the points bad", daily))
+    return {**numbers(spans, daily), "window_chance": window_chance(watch, bad), "lines": lines}

@@ -141,9 +141,14 @@ def _reach(sight: Sight) -> Iterator[Notice]:
             None,
         ),
         "SSM": next((found for found in sight.agents.values() if found.answer == UNKNOWN), None),
-        "CloudWatch": sight.alarm
-        if sight.alarm.answer == UNKNOWN and sight.alarm.detail.startswith("CloudWatch")
-        else None,
+        "CloudWatch": next(
+            (
+                found
+                for found in (sight.alarm, *sight.warnings.values())
+                if found.answer == UNKNOWN and found.detail.startswith("CloudWatch")
+            ),
+            None,
+        ),
     }
     for service, found in asked.items():
         if found is not None:

@@ -105,7 +105,8 @@ def test_the_filter_takes_a_pair_and_says_what_is_wrong() -> None:
         ({"bad": "x"}, "bad: x is not a rate"),
         ({"datapoints": 6}, "datapoints: 6 of 5"),
         ({"evaluation_periods": 99}, "datapoints: 2 of 99"),
-        ({"offset": 60}, "offset"),
+        ({"offset": 60}, "offset: 60 s is not within the period of 60 s"),
+        ({"reconcile": -5}, "reconcile: -5 s: no time may be negative"),
         ({"speed": 1}, "speed: unknown"),
     ],
 )
@@ -114,7 +115,5 @@ def test_bad_numbers_are_named(given: dict[str, Any], text: str) -> None:
         plan(PAIR, **given)
 
 
-def test_a_profile_without_an_alarm_is_refused() -> None:
-    with pytest.raises(AnsibleFilterError, match=r"hotstandby_pair\.profile: 'fast'"):
-        plan({**PAIR, "profile": "fast"})
+def test_the_nodes_own_limit_is_counted() -> None:
     assert watching(parse_pair({**PAIR, "timeouts": {"confirm": 5}})).confirm == 8
