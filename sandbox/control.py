@@ -167,6 +167,7 @@ def automate(layout: Layout, env: dict[str, str]) -> None:
     shorter = [
         f"-efailover_automation_period={PERIOD}",
         f"-efailover_automation_evaluation_periods={PERIODS}",
+        f"-e_failover_automation_minute={PERIOD}",
     ]
     playbook(layout, env, layout.automation_log, ["hotstandby.ops.automation", *shorter])
 

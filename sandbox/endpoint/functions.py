@@ -21,6 +21,7 @@ import traceback
 import uuid
 import zipfile
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,7 @@ class Functions:
         self._idle: dict[str, list[subprocess.Popen[str]]] = {}
         self._all: set[subprocess.Popen[str]] = set()
         self._ended = False
+        self._chilled = 0
         self.key = self.secret = ""
         self.owner: dict[str, str] = {}
         self.ran: list[Ran] = []
@@ -97,6 +99,7 @@ class Functions:
     def chill(self) -> None:
         """End every warm and every running process."""
         with self._lock:
+            self._chilled += 1
             found, self._idle = list(self._all), {}
             self._all.clear()
         for process in found:
@@ -138,16 +141,18 @@ class Functions:
 
     def _attempts(self, arn: str, event: Any) -> None:
         error: Any = None
+        chilled = self._chilled
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(RETRY[attempt - 1])
             function = self.find(arn)
-            if function is None or self._ended:
-                return
+            if function is None or self._ended or self._chilled != chilled:
+                return  # what was ended on purpose has not failed: a pair that is made anew meets no event of the old one
             ok, error = self.run(function, event)
             if ok:
                 return
-        self._dead(arn, event, error)
+        if self._chilled == chilled:
+            self._dead(arn, event, error)
 
     def _dead(self, arn: str, event: Any, error: Any) -> None:
         """What failed for good goes to the dead-letter queue."""
@@ -187,9 +192,33 @@ class Functions:
             if isinstance(event, dict)
             else ""
         )
+        self._measure(function, ok)
         self.ran.append(Ran(function.function_name, name, began, time.time(), ok, result))
         del self.ran[:-KEPT]
         return ok, result
+
+    def _measure(self, function: Any, ok: bool) -> None:
+        """The datapoints that Lambda puts for each run."""
+        from .mended import backend
+
+        if "monitoring" in self._endpoint.faults.down:
+            return
+        dimensions = [{"Name": "FunctionName", "Value": function.function_name}]
+        now = datetime.now(timezone.utc)
+        with self._endpoint.moto.lock("monitoring"):
+            backend("cloudwatch", function.region).put_metric_data(
+                "AWS/Lambda",
+                [
+                    {
+                        "MetricName": name,
+                        "Dimensions": dimensions,
+                        "Value": value,
+                        "Timestamp": now,
+                        "Unit": "Count",
+                    }
+                    for name, value in (("Invocations", 1.0), ("Errors", 0.0 if ok else 1.0))
+                ],
+            )
 
     def _work(self, function: Any, event: Any) -> tuple[bool, Any]:
         limit = float(function.timeout)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hotstandby.ops.plugins.module_utils.odds import calculate, watching
+from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
 
+from sandbox.world.automation import PERIOD
 from tests.integration.pair.rig import Rig
 
 pytestmark = pytest.mark.sandbox
@@ -21,6 +25,12 @@ LONG = (
     120.0  # seconds; detection takes two or three of the sandbox's short minutes, on a machine that does more
 )
 NAME = "hotstandby-hub-sandbox"
+# what the role makes of its defaults, but for the period
+ALARM = {
+    "Namespace": "HotStandby", "MetricName": "Unhealthy", "Statistic": "Maximum", "Threshold": 1.0,
+    "ComparisonOperator": "GreaterThanOrEqualToThreshold", "EvaluationPeriods": 5, "DatapointsToAlarm": 2,
+    "TreatMissingData": "breaching", "Dimensions": [{"Name": "Pair", "Value": "hub-sandbox"}],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +68,30 @@ def settled(rig: Rig, node: str) -> bool:
     ] == "OK"
 
 
+def foretold(rig: Rig, name: str) -> tuple[float, float]:
+    """Least and most seconds from this failure to the decision, as the calculator says for the sandbox's own minute."""
+    numbers = {"period": PERIOD, "offset": 2.5, "delay": 0.5, "reconcile": PERIOD}
+    found = calculate(watching(parse_pair(rig.info["pair"]), **numbers), 0.001)[name]
+    return found["least"], found["most"]
+
+
+def decided(rig: Rig, failed: float) -> float:
+    """Seconds from a failure to the first run of the function that moved the pair."""
+    moving = [
+        run["began"] for run in seen(rig)["runs"]
+        if run["began"] > failed and run["result"].get("outcome") in ("moved", "unfinished")
+    ]  # fmt: skip
+    return float(moving[0]) - failed
+
+
 def test_a_dead_product_moves_and_the_new_actives_own_death_moves_it_again(rig: Rig) -> None:
     rig.torment("aws", "events-twice")
+    failed = time.time()
     rig.torment("hub-a", "product-kill")
     rig.until(lambda: settled(rig, "hub-b"), LONG)
+    least, most = foretold(rig, "product_dead")
+    # a busy machine may be a period late; nothing can make it early
+    assert least <= decided(rig, failed) <= most + PERIOD
     assert rig.running() == ["hub-b"] and rig.record()["epoch"]["N"] == "2"
     rig.until(lambda: kinds(rig)[:2] == ["began", "ended"], LONG)
     rig.torment("hub-b", "product-kill")
@@ -94,9 +124,41 @@ def test_events_that_come_late_and_twice_find_the_pair_moved_and_only_look(rig: 
 
 def test_a_node_without_power_is_left_though_its_event_is_lost(rig: Rig) -> None:
     rig.torment("aws", "events-lost")
+    failed = time.time()
     rig.torment("hub-a", "power-off")
     rig.until(lambda: settled(rig, "hub-b"), LONG)
     assert rig.running() == ["hub-b"]
+    least, most = foretold(rig, "event_lost")
+    assert least <= decided(rig, failed) <= most + PERIOD
+
+
+def test_a_standby_that_could_not_take_over_is_told_before_it_is_needed(rig: Rig) -> None:
+    """By the alarm that the role makes, and by the function that finds it."""
+
+    def told() -> bool:
+        subjects = [message["subject"] for message in seen(rig)["messages"]]
+        alarm = any(f'ALARM: "{NAME}-standby-hub-b"' in subject for subject in subjects)
+        return alarm and "[trouble] hub-sandbox: hub-b could not take over" in subjects
+
+    rig.torment("hub-b", "unmount")
+    rig.until(told, LONG)
+    assert rig.running() == ["hub-a"] and rig.record()["epoch"]["N"] == "1" and "began" not in kinds(rig)
+
+
+def test_a_function_that_fails_is_told_and_what_it_could_not_take_is_kept(rig: Rig) -> None:
+    lam, sqs = rig.client("lambda"), rig.client("sqs")
+    variables = lam.get_function_configuration(FunctionName=NAME)["Environment"]["Variables"]
+    lam.update_function_configuration(
+        FunctionName=NAME, Environment={"Variables": {**variables, "HOTSTANDBY_PAIR": "{"}}
+    )
+    try:
+        rig.until(lambda: any(f"{NAME}-function" in one["subject"] for one in seen(rig)["messages"]), LONG)
+        rig.until(lambda: seen(rig)["dead"], LONG)
+        assert json.loads(seen(rig)["dead"][0])["detail-type"] == "Scheduled Event"
+    finally:
+        lam.update_function_configuration(FunctionName=NAME, Environment={"Variables": variables})
+        sqs.purge_queue(QueueUrl=sqs.get_queue_url(QueueName=f"{NAME}-dead")["QueueUrl"])
+    assert rig.running() == ["hub-a"]
 
 
 def test_a_pause_holds_it_tells_people_and_then_it_is_due(rig: Rig) -> None:
@@ -159,12 +221,16 @@ def left(rig: Rig) -> list[str]:
 
 
 def test_the_role_converges_and_takes_away_what_it_made_and_nothing_else(rig: Rig) -> None:
-    short = ["-efailover_automation_period=5", "-efailover_automation_evaluation_periods=5"]
+    short = [
+        f"-efailover_automation_period={PERIOD}",
+        "-efailover_automation_evaluation_periods=5",
+        f"-e_failover_automation_minute={PERIOD}",
+    ]
     again = rig.playbook("automation", *short)
     assert again.rc == 0 and "changed=0" in again.text, again.text
     rig.client("sns").create_topic(Name="somebody-elses")
     before = left(rig)
-    assert len(before) == 13, before
+    assert len(before) == 14, before
     policy = rig.client("iam").get_role_policy(RoleName=NAME, PolicyName="hotstandby")["PolicyDocument"]
     instances = [about["instance_id"] for about in rig.info["nodes"].values()]
     for statement in policy["Statement"]:
@@ -178,10 +244,69 @@ def test_the_role_converges_and_takes_away_what_it_made_and_nothing_else(rig: Ri
             assert statement["Resource"] != "*", statement
         if "ec2:StopInstances" in writes:
             assert sorted(arn.rpartition("/")[2] for arn in statement["Resource"]) == sorted(instances)
+    alarm = rig.client("cloudwatch").describe_alarms(AlarmNames=[NAME])["MetricAlarms"][0]
+    assert [alarm[name] for name in ALARM] == list(ALARM.values()), alarm
+    renamed = json.loads(json.dumps(rig.info["pair"]))
+    renamed["nodes"][1]["name"] = "hub-c"
+    other = {
+        "hotstandby_pair": renamed,
+        "hotstandby_node": "hub-a",
+        "failover_automation_runtime": "python3.12",
+    }
+    other["failover_automation_architecture"] = "x86_64"
+    other["failover_automation_log_retention"] = 7
+    other["failover_automation_subscriptions"] = [{"protocol": "email", "endpoint": "oncall@example.com"}]
+    changed = rig.playbook("automation", *short, "-e", json.dumps(other))
+    assert changed.rc == 0, changed.text
+    made = rig.client("lambda").get_function_configuration(FunctionName=NAME)
+    assert (made["Runtime"], made["Architectures"]) == ("python3.12", ["x86_64"])
+    assert made["DeadLetterConfig"]["TargetArn"].endswith(f":{NAME}-dead")
+    kept = rig.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{NAME}")["logGroups"]
+    assert [group["retentionInDays"] for group in kept] == [7]
+    people = rig.client("sns").list_subscriptions()["Subscriptions"]
+    assert "oncall@example.com" in [one["Endpoint"] for one in people]
+    now = [name.replace("hub-c", "hub-b") for name in left(rig)]
+    assert sorted(now) == sorted(before) and f"{NAME}-standby-hub-b" not in left(rig), left(rig)
     planned = rig.playbook("automation", *short, "--check", failover_automation_state="absent")
-    assert planned.rc == 0 and left(rig) == before, planned.text
-    gone = rig.playbook("automation", failover_automation_state="absent")
+    assert planned.rc == 0 and len(left(rig)) == len(before), planned.text
+    # the topic that the role made before it was given this one goes too; the one that it was given stays
+    theirs = next(arn for arn in before if arn.endswith("somebody-elses"))
+    gone = rig.playbook(
+        "automation", failover_automation_state="absent", failover_automation_topic_arn=theirs
+    )
     assert gone.rc == 0, gone.text
-    assert left(rig) == [arn for arn in before if arn.endswith("somebody-elses")]
-    refused = rig.playbook("automation", "-e", '{"failover_automation_name": "a b"}')
-    assert refused.rc != 0 and "failover_automation_name" in refused.text
+    assert left(rig) == [theirs]
+    again = rig.playbook(
+        "automation", failover_automation_state="absent", failover_automation_topic_arn=theirs
+    )
+    assert again.rc == 0 and "changed=0" in again.text, again.text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"failover_automation_name": "a b"}, "failover_automation_name 'a b' must be 1 to 50 letters"),
+        (
+            {"failover_automation_runtime": "python3.8"},
+            "failover_automation_runtime 'python3.8' is not Python 3.9",
+        ),
+        ({"failover_automation_datapoints": 6}, "failover_automation_datapoints 6 must be from 1 to"),
+        (
+            {"failover_automation_evaluation_periods": 2},
+            "failover_automation_warning_datapoints 3 must be from 1 to",
+        ),
+    ],
+)
+def test_settings_with_which_nothing_would_move_are_refused(
+    rig: Rig, given: dict[str, Any], said: str
+) -> None:
+    refused = rig.playbook("automation", "-e", json.dumps(given))
+    assert refused.rc != 0 and said in " ".join(refused.text.split()), refused.text
+
+
+def test_profile_fast_finds_its_function_by_name_only(rig: Rig) -> None:
+    given = {"hotstandby_pair": {**rig.info["pair"], "profile": "fast"}, "failover_automation_name": "mine"}
+    refused = rig.playbook("automation", "-e", json.dumps(given))
+    assert refused.rc != 0 and "must be 'hotstandby-hub-sandbox' with profile fast" in " ".join(
+        refused.text.split()
+    )

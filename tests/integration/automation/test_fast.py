@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hotstandby.ops.plugins.filter.plan import plan
 
 from tests.integration.automation.fast import LONG, beats, moved
 from tests.integration.pair.rig import Rig
 
 pytestmark = pytest.mark.sandbox
+BUSY = 10.0  # seconds that a machine which does more may add; nothing can make a decision early
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +49,25 @@ def began(rig: Rig) -> list[dict[str, Any]]:
     return [message for message in rig.ask("automation")["messages"] if message["kind"] == "began"]
 
 
+def foretold(rig: Rig, name: str) -> tuple[float, float]:
+    """Least and most seconds from this failure to the decision, as the calculator says for a function that is warm."""
+    found = plan(rig.info["pair"], delay=0.0)[name]
+    return found["least"], found["most"]
+
+
+def acted(rig: Rig, failed: float, action: str) -> float:
+    """Seconds from a failure to the function's first call of this kind after it."""
+    calls = [call for call in rig._control("calls")["calls"] if call["caller"] == "function"]
+    return float(
+        min(call["time"] for call in calls if call["action"] == action and call["time"] > failed) - failed
+    )
+
+
 def test_a_death_is_an_event_and_the_pair_moves(rig: Rig) -> None:
+    failed = time.time()
     rig.torment("hub-a", "product-kill")
     rig.until(lambda: moved(rig), LONG)
+    assert acted(rig, failed, "SendCommand") <= foretold(rig, "product_dead")[1] + BUSY
     assert "calling the function: the product is stopped here" in said(rig, "hub-a")
     rig.until(lambda: began(rig), LONG)
     assert "the watch on hub-a says" in began(rig)[0]["text"]
@@ -58,8 +77,11 @@ def test_a_death_is_an_event_and_the_pair_moves(rig: Rig) -> None:
 
 @pytest.mark.parametrize("fault", ["node-hang", "partition"])
 def test_silence_is_noticed_by_the_standby_and_the_silent_node_is_fenced(rig: Rig, fault: str) -> None:
+    failed = time.time()
     rig.torment("hub-a", fault)
     rig.until(lambda: moved(rig), LONG)
+    least, most = foretold(rig, "node_lost")
+    assert least <= acted(rig, failed, "StopInstances") <= most + BUSY
     assert "calling the function: the heartbeat of hub-a has stood still" in said(rig, "hub-b")
     assert rig.status()["nodes"]["hub-a"]["ec2"] == "stopped"
 

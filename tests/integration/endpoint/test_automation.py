@@ -11,6 +11,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -222,6 +223,34 @@ def test_a_function_that_fails_is_tried_three_times_and_then_dead(made: Made, mo
     told = {name: value["StringValue"] for name, value in found[0]["MessageAttributes"].items()}
     assert set(told) == {"RequestID", "ErrorCode", "ErrorMessage"} and "as asked" in told["ErrorMessage"]
     assert len(made.events()) == 3
+
+
+def test_an_event_whose_run_was_ended_on_purpose_is_not_tried_again(made: Made, monkeypatch: Any) -> None:
+    monkeypatch.setattr("sandbox.endpoint.functions.RETRY", (0.0, 0.0))
+    functions = made.endpoint.functions
+    made.clients("lambda").update_function_configuration(FunctionName=made.name, Timeout=60)
+    made.clients("lambda").invoke(FunctionName=made.name, InvocationType="Event", Payload=b'{"sleep": 50}')
+    made.until(1)
+    functions.chill()
+    end = time.monotonic() + 30
+    while not functions.ran:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    made.clients("lambda").invoke(FunctionName=made.name, InvocationType="Event", Payload=b'{"again": 1}')
+    assert made.until(2) == [{"sleep": 50}, {"again": 1}]
+    assert "Messages" not in made.clients("sqs").receive_message(QueueUrl=made.queue)
+
+
+def test_each_run_is_measured_as_lambda_does(made: Made) -> None:
+    for event in (b"{}", b'{"fail": true}', b"{}"):
+        made.clients("lambda").invoke(FunctionName=made.name, Payload=event)
+    now = datetime.now(timezone.utc)
+    for metric, total in (("Invocations", 3.0), ("Errors", 1.0)):
+        found = made.clients("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Lambda", MetricName=metric, Dimensions=[{"Name": "FunctionName", "Value": made.name}],
+            StartTime=now - timedelta(minutes=5), EndTime=now + timedelta(minutes=5), Period=600, Statistics=["Sum"],
+        )  # fmt: skip
+        assert sum(point["Sum"] for point in found["Datapoints"]) == total, metric
 
 
 def test_a_function_answers_has_its_environment_and_is_ended_at_its_limit(made: Made) -> None:
