@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -101,11 +102,12 @@ def again(world: Automated, event: dict[str, Any], answers: list[dict[str, Any]]
     answers.append(world.invoke(event))
 
 
-def test_the_same_event_twice_at_once() -> None:
+@pytest.mark.parametrize("make", [killed, silent])
+def test_the_same_event_twice_at_once(make: Callable[[], Automated]) -> None:
     """The second run begins, and ends, in the middle of the first, at each of its calls."""
     moment = 0
     while True:
-        world = killed()
+        world = make()
         event = world.event()
         second: list[dict[str, Any]] = []
         run = world.begin()
@@ -123,10 +125,11 @@ def test_the_same_event_twice_at_once() -> None:
     assert moment > 40
 
 
-def test_it_may_die_at_each_of_its_calls_and_the_reconciler_finishes() -> None:
+@pytest.mark.parametrize("make", [killed, silent])
+def test_it_may_die_at_each_of_its_calls_and_the_reconciler_finishes(make: Callable[[], Automated]) -> None:
     moment, died = 0, True
     while died:
-        world = killed()
+        world = make()
         watch = Watch(world)
         watch.at = moment
 
