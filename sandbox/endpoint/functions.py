@@ -340,10 +340,11 @@ def mend(endpoint: Endpoint) -> None:
     if hasattr(LambdaFunction, "sandbox_mended"):
         return
     LambdaFunction.sandbox_mended = True
-    make, tell, update = (
+    make, tell, update, load = (
         LambdaFunction.__init__,
         LambdaFunction.get_configuration,
         LambdaFunction.update_configuration,
+        LambdaFunction.update_function_code,
     )
 
     def made(function: Any, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -360,6 +361,11 @@ def mend(endpoint: Endpoint) -> None:
             function.dead_letter_config = config["DeadLetterConfig"]
         return update(function, {key: value for key, value in config.items() if key != "DeadLetterConfig"})
 
+    def loaded(function: Any, spec: dict[str, Any]) -> Any:
+        # the one call that changes the architecture of a function that is there
+        function.architectures = spec.get("Architectures") or function.architectures
+        return load(function, spec)
+
     def invoke(
         backend: Any, name: str, qualifier: str | None, body: Any, headers: Any, response_headers: Any
     ) -> bytes | None:
@@ -375,7 +381,7 @@ def mend(endpoint: Endpoint) -> None:
         return json.dumps(result).encode()
 
     LambdaFunction.__init__, LambdaFunction.get_configuration = made, told
-    LambdaFunction.update_configuration = updated
+    LambdaFunction.update_configuration, LambdaFunction.update_function_code = updated, loaded
     LambdaBackend.invoke = invoke
 
 

@@ -241,6 +241,16 @@ def test_an_event_whose_run_was_ended_on_purpose_is_not_tried_again(made: Made, 
     assert "Messages" not in made.clients("sqs").receive_message(QueueUrl=made.queue)
 
 
+def test_new_code_may_come_for_another_architecture(made: Made) -> None:
+    lam = made.clients("lambda")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("it.py", CODE)
+    for given, kept in (({"Architectures": ["arm64"]}, ["arm64"]), ({}, ["arm64"])):
+        lam.update_function_code(FunctionName=made.name, ZipFile=packed.getvalue(), **given)
+        assert lam.get_function_configuration(FunctionName=made.name)["Architectures"] == kept
+
+
 def test_each_run_is_measured_as_lambda_does(made: Made) -> None:
     for event in (b"{}", b'{"fail": true}', b"{}"):
         made.clients("lambda").invoke(FunctionName=made.name, Payload=event)
