@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -18,7 +19,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils.odds import calcula
 from ansible_collections.hotstandby.ops.plugins.module_utils.pair import parse_pair
 
 from sandbox.world.automation import PERIOD
-from tests.integration.pair.rig import Rig
+from tests.integration.pair.rig import ROOT, Played, Rig
 
 pytestmark = pytest.mark.sandbox
 LONG = (
@@ -132,6 +133,22 @@ def test_a_node_without_power_is_left_though_its_event_is_lost(rig: Rig) -> None
     assert least <= decided(rig, failed) <= most + PERIOD
 
 
+def test_aws_gone_altogether_moves_nothing_is_told_and_goes_by(rig: Rig) -> None:
+    """Every service but the one that tells people. The alarm that the silence raises afterwards moves nothing either."""
+    rig.torment("aws", "dynamodb-down", "ssm-down", "cloudwatch-down", "ec2-down")
+    rig.until(
+        lambda: "trouble" in kinds(rig), 2 * LONG
+    )  # a minute and a half is a hiccup, by the function's own clock
+    subjects = {message["subject"].partition(": ")[2] for message in seen(rig)["messages"]}
+    assert {"the record unreadable", "SSM cannot be asked", "EC2 cannot be asked"} & subjects, subjects
+    rig.torment("aws", "clear")
+    rig.until(lambda: seen(rig)["alarm"] == "ALARM", LONG)
+    rig.until(lambda: seen(rig)["alarm"] == "OK", LONG)
+    assert rig.running() == ["hub-a"] and rig.record()["epoch"]["N"] == "1"
+    assert rig.events("stop") == [] and not {"began", "ended"} & set(kinds(rig))
+    assert all(run["ok"] for run in seen(rig)["runs"]), "it never fails for anything that AWS can do"
+
+
 def test_a_standby_that_could_not_take_over_is_told_before_it_is_needed(rig: Rig) -> None:
     """By the alarm that the role makes, and by the function that finds it."""
 
@@ -220,13 +237,36 @@ def left(rig: Rig) -> list[str]:
     return found + list(rig.client("sqs").list_queues().get("QueueUrls", []))
 
 
+def documented(who: str) -> set[str]:
+    """The actions that docs/rights.md gives a party, in its row and the nameless ones below it."""
+    rows = (ROOT / "docs" / "rights.md").read_text(encoding="utf-8").splitlines()
+    first = next(number for number, row in enumerate(rows) if row.startswith(f"| {who} |"))
+    last = next(number for number, row in enumerate(rows) if number > first and not row.startswith("| |"))
+    found: set[str] = set()
+    for row in rows[first:last]:
+        service = ""
+        for word in re.findall("`([A-Za-z0-9:]+)`", row.split("|")[2]):
+            service, _colon, action = word.rpartition(":") if ":" in word else (service, "", word)
+            found.add(f"{service}:{action}".replace("cloudwatch:", "monitoring:"))
+    return found
+
+
 def test_the_role_converges_and_takes_away_what_it_made_and_nothing_else(rig: Rig) -> None:
+    needed: set[str] = set()
+
+    def tried(name: str, *words: str, **extra: Any) -> Played:
+        """Play it, and note each call that it makes."""
+        began = time.time()
+        played = rig.playbook(name, *words, **extra)
+        needed.update(f"{call['service']}:{call['action']}" for call in rig.calls() if call["time"] >= began)
+        return played
+
     short = [
         f"-efailover_automation_period={PERIOD}",
         "-efailover_automation_evaluation_periods=5",
         f"-e_failover_automation_minute={PERIOD}",
     ]
-    again = rig.playbook("automation", *short)
+    again = tried("automation", *short)
     assert again.rc == 0 and "changed=0" in again.text, again.text
     rig.client("sns").create_topic(Name="somebody-elses")
     before = left(rig)
@@ -256,7 +296,7 @@ def test_the_role_converges_and_takes_away_what_it_made_and_nothing_else(rig: Ri
     other["failover_automation_architecture"] = "x86_64"
     other["failover_automation_log_retention"] = 7
     other["failover_automation_subscriptions"] = [{"protocol": "email", "endpoint": "oncall@example.com"}]
-    changed = rig.playbook("automation", *short, "-e", json.dumps(other))
+    changed = tried("automation", *short, "-e", json.dumps(other))
     assert changed.rc == 0, changed.text
     made = rig.client("lambda").get_function_configuration(FunctionName=NAME)
     assert (made["Runtime"], made["Architectures"]) == ("python3.12", ["x86_64"])
@@ -267,19 +307,19 @@ def test_the_role_converges_and_takes_away_what_it_made_and_nothing_else(rig: Ri
     assert "oncall@example.com" in [one["Endpoint"] for one in people]
     now = [name.replace("hub-c", "hub-b") for name in left(rig)]
     assert sorted(now) == sorted(before) and f"{NAME}-standby-hub-b" not in left(rig), left(rig)
-    planned = rig.playbook("automation", *short, "--check", failover_automation_state="absent")
+    planned = tried("automation", *short, "--check", failover_automation_state="absent")
     assert planned.rc == 0 and len(left(rig)) == len(before), planned.text
     # the topic that the role made before it was given this one goes too; the one that it was given stays
     theirs = next(arn for arn in before if arn.endswith("somebody-elses"))
-    gone = rig.playbook(
-        "automation", failover_automation_state="absent", failover_automation_topic_arn=theirs
-    )
+    gone = tried("automation", failover_automation_state="absent", failover_automation_topic_arn=theirs)
     assert gone.rc == 0, gone.text
     assert left(rig) == [theirs]
-    again = rig.playbook(
-        "automation", failover_automation_state="absent", failover_automation_topic_arn=theirs
-    )
+    again = tried("automation", failover_automation_state="absent", failover_automation_topic_arn=theirs)
     assert again.rc == 0 and "changed=0" in again.text, again.text
+    anew = tried("automation", *short)  # as the next test finds it
+    assert anew.rc == 0 and len(left(rig)) == len(before), anew.text
+    missing = needed - documented("who makes the automation")
+    assert len(needed) > 40 and not missing, f"docs/rights.md does not say: {sorted(missing)}"
 
 
 @pytest.mark.parametrize(
