@@ -260,8 +260,9 @@ def _warned(sight: Sight, active: str, standby: str) -> Iterator[Notice]:
     for name in (active, standby):
         broken = sight.warnings.get(f"{CHECK} {name}")
         if broken is not None and broken.yes:
+            lost = "it could not take over" if name == standby else "it tells neither well nor down"
             text = (
-                f"The health check on {name} cannot judge ({broken}): it tells neither well nor down. On {name}: "
+                f"The health check on {name} cannot judge ({broken}): {lost}. On {name}: "
                 "sudo /usr/local/bin/hotstandby status"
             )
             yield Notice(f"check {name}", "trouble", f"the health check on {name} is broken", text)

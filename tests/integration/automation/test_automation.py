@@ -149,16 +149,33 @@ def test_aws_gone_altogether_moves_nothing_is_told_and_goes_by(rig: Rig) -> None
     assert all(run["ok"] for run in seen(rig)["runs"]), "it never fails for anything that AWS can do"
 
 
-def test_a_standby_that_could_not_take_over_is_told_before_it_is_needed(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("how", "alarm", "subject"),
+    [
+        ("no marker", "standby-hub-b", "hub-b could not take over"),
+        ("unmount", "check-hub-b", "the health check on hub-b is broken"),
+    ],
+)
+def test_a_standby_that_could_not_take_over_is_told_before_it_is_needed(
+    rig: Rig, how: str, alarm: str, subject: str
+) -> None:
     """By the alarm that the role makes, and by the function that finds it."""
 
     def told() -> bool:
         subjects = [message["subject"] for message in seen(rig)["messages"]]
-        alarm = any(f'ALARM: "{NAME}-standby-hub-b"' in subject for subject in subjects)
-        return alarm and "[trouble] hub-sandbox: hub-b could not take over" in subjects
+        fired = any(f'ALARM: "{NAME}-{alarm}"' in one for one in subjects)
+        return fired and f"[trouble] hub-sandbox: {subject}" in subjects
 
-    rig.torment("hub-b", "unmount")
-    rig.until(told, LONG)
+    marker = Path(rig.info["shared_dir"]) / ".hotstandby-pair"
+    kept = marker.read_text()
+    try:
+        if how == "unmount":
+            rig.torment("hub-b", how)
+        else:
+            marker.unlink()
+        rig.until(told, 2 * LONG)
+    finally:
+        marker.write_text(kept)
     assert rig.running() == ["hub-a"] and rig.record()["epoch"]["N"] == "1" and "began" not in kinds(rig)
 
 

@@ -306,14 +306,19 @@ def test_a_standby_that_cannot_take_over_is_told_before_it_is_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "subject"),
-    [("standby-hub-b", "hub-b could not take over"), ("check-hub-a", "the health check on hub-a is broken")],
+    ("what", "subject", "text"),
+    [
+        ("standby-hub-b", "hub-b could not take over", "What is missing there: "),
+        ("check-hub-a", "the health check on hub-a is broken", "it tells neither well nor down"),
+        ("check-hub-b", "the health check on hub-b is broken", "it could not take over"),
+    ],
 )
-def test_what_the_nodes_own_checks_say_is_told_and_moves_nothing(what: str, subject: str) -> None:
+def test_what_the_nodes_own_checks_say_is_told_and_moves_nothing(what: str, subject: str, text: str) -> None:
     world = well()
     world.cloudwatch.warnings = [{"AlarmName": f"hotstandby-hub-prod-{what}", "StateValue": "ALARM"}]
     world.minutes(3)
     assert [m["Subject"] for _kind, m in world.messages] == [f"[trouble] hub-prod: {subject}"]
+    assert text in world.messages[0][1]["Message"]
     assert world.events == [] and world.record().epoch == 7
     world.cloudwatch.warnings[0]["StateValue"] = "OK"
     world.minutes(1)
