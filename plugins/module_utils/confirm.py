@@ -33,20 +33,38 @@ class Looked:
     fence: Optional[Evidence]
 
 
-def look(pair: PairSpec, ports: Ports, holder: Holder, move: Move, seen: Optional[Seen] = None) -> Looked:
-    """One command to both nodes. A node that is not heard within `timeouts.confirm` gave no answer.
+@dataclass(frozen=True)
+class Looking:
+    """A look that is on its way to both nodes, and the heartbeat that is watched meanwhile."""
+
+    command_id: str
+    silence: Optional[Silence]
+
+
+def send_look(pair: PairSpec, ports: Ports, move: Move, began: float, seen: Optional[Seen] = None) -> Looking:
+    """One command to both nodes. It changes nothing, so it may be under way while the lease is taken.
+
+    `began` is when this run began, by its clock. Raises CommandError.
+    """
+    names = [node.name for node in pair.nodes]
+    command_id = ports.nodes.send("look", names, timeout=pair.timeouts.confirm, active=move.source)
+    silence = Silence(pair, ports, move.source, began, seen) if pair.profile == "fast" else None
+    return Looking(command_id, silence)
+
+
+def look(pair: PairSpec, ports: Ports, holder: Holder, move: Move, looking: Looking) -> Looked:
+    """The answers. A node that is not heard within `timeouts.confirm` gave none.
 
     While they answer, a switchover asks whether its source could be fenced. With profile fast and a heartbeat that stands
     still, the wait for the active ends after `heartbeat_timeout`. Raises CommandError.
     """
-    confirm, names = pair.timeouts.confirm, [node.name for node in pair.nodes]
-    command_id = ports.nodes.send("look", names, timeout=confirm, active=move.source)
+    names = [node.name for node in pair.nodes]
     fence = None
     if move.kind == "switchover" and pair.fencing.method != "none":
         fence = ports.fence.can_work(pair.node(move.source))
-    silence = Silence(pair, ports, move.source, seen) if pair.profile == "fast" else None
-    replies = ports.nodes.collect(command_id, "look", names, confirm + MARGIN, holder.keep, silence)
-    return Looked(replies, silence, fence)
+    wait = pair.timeouts.confirm + MARGIN
+    replies = ports.nodes.collect(looking.command_id, "look", names, wait, holder.keep, looking.silence)
+    return Looked(replies, looking.silence, fence)
 
 
 def glance(pair: PairSpec, ports: Ports, names: Iterable[str], active: str = "") -> dict[str, Reply]:
@@ -60,18 +78,27 @@ def glance(pair: PairSpec, ports: Ports, names: Iterable[str], active: str = "")
 class Silence:
     """Ends the wait for an active whose heartbeat did not change for `heartbeat_timeout` seconds of our clock.
 
-    What the standby had seen of the very same heartbeat before it called counts too, up to half of that time: its wait and
-    ours run at once, and ours alone would never do.
+    What the standby had seen of the very same heartbeat before it called counts too, up to half of that time, and so does
+    all the time since this run began: its wait and ours run at once, and ours alone would never do. One whose agent has
+    begun the look is not still but slow, as a host without an idle CPU is: it gets all of `timeouts.confirm`.
     """
 
-    def __init__(self, pair: PairSpec, ports: Ports, active: str, seen: Optional[Seen] = None) -> None:
+    def __init__(
+        self, pair: PairSpec, ports: Ports, active: str, began: float, seen: Optional[Seen] = None
+    ) -> None:
         self._limit = pair.heartbeat_timeout
-        self._store = ports.store
+        self._store, self._clock = ports.store, ports.clock
         self._active = active
         self.first = self._beat()
         same = seen is not None and self.first is not None and self.first.beat == seen.beat
+        # it was seen before this run began, so it has not changed since then
+        self._since = began if same else self._clock.monotonic()
         self._before = min(seen.still, self._limit / 2) if seen is not None and same else 0.0
-        self.waited = self._before  # seconds for which it stood still, at least
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which it stood still, if it is still the first one."""
+        return self._clock.monotonic() - self._since + self._before
 
     def _beat(self) -> Optional[Heartbeat]:
         try:
@@ -79,12 +106,13 @@ class Silence:
         except StoreError:
             return None
 
-    def __call__(self, waited: float, replies: dict[str, Reply]) -> bool:
-        self.waited = waited + self._before
+    def __call__(self, _waited: float, replies: dict[str, Reply]) -> bool:
         others = [reply for name, reply in replies.items() if name != self._active]
+        active = replies[self._active]
         if (
             self.first is None
             or self.waited < self._limit
+            or (isinstance(active, NoAnswer) and active.reached)
             or any(isinstance(reply, NoAnswer) for reply in others)
         ):
             return False

@@ -20,7 +20,8 @@ from .lease import Clock
 from .pair import Node, PairSpec
 
 OFF_STATES = ("stopped", "terminated")
-GROWTH = 1.15  # of the wait between two looks: found no later than a seventh of what it took
+LEAST, SHARE, MOST = 0.05, 12, 1.0  # seconds between two looks: a twelfth of what it has taken so far
+AGAIN = 0.2  # seconds at least before a stop is sent again
 NOT_LISTED = (
     "EC2 does not list this instance"  # an empty list and InvalidInstanceID.NotFound are one and the same
 )
@@ -142,14 +143,19 @@ class Ec2Fence:
 
     def off(self, node: Node, holding: Holding, clock: Clock, late: Late) -> Fenced:
         """Stop, then look until it is off. The last stop's own answer must agree with the state that was read."""
-        deadline = clock.monotonic() + self._timeout
+        began = clock.monotonic()
+        deadline = began + self._timeout
         try:
             client = self._ec2()
         except Exception as error:  # no credentials, say: the move is finished by whoever has some
             return self._last_hope(late, Fenced("unfinished", explain(error, "EC2")))
         answered = ""  # the state that StopInstances itself named last
         why = "StopInstances was not answered"
-        delay, hurry = 0.1, True
+        hurry = True
+
+        def wait(least: float) -> None:
+            holding.pause(min(max(least, (clock.monotonic() - began) / SHARE), MOST))
+
         while True:
             if answered != "stopped":
                 holding.ready()
@@ -181,18 +187,18 @@ class Ec2Fence:
                 if state.yes and hurry:
                     hurry = False
                     break  # asked again at once, but only the first time
-                holding.pause(delay)
-                delay = min(delay * GROWTH, 1.0)
-                if state.yes or answered == "terminated":
-                    break  # a read alone may be an old one: StopInstances is asked again and must agree
+                # a read alone may be an old one: StopInstances is asked again and must agree
+                again = state.yes or answered == "terminated"
+                wait(AGAIN if again else LEAST)
+                if again:
+                    break
             if not answered:
                 told = late()
                 if told:
                     return Fenced("proven", told)
                 if clock.monotonic() >= deadline:
                     return Fenced("unfinished", why)
-                holding.pause(delay)
-                delay = min(delay * GROWTH, 1.0)
+                wait(AGAIN)
 
     @staticmethod
     def _last_hope(late: Late, otherwise: Fenced) -> Fenced:

@@ -26,8 +26,8 @@ GRACE = 2.0  # seconds in which SSM resolves Targets; a node missing after that 
 PATIENCE = 7.0  # seconds more for a node that began: its agent, its start and SSM's way back take their time
 # seconds between polls, then one second: an answer is never found later than about a tenth of what it took
 PACE = (
-    *(0.06, *(0.03,) * 6),
-    *(0.05,) * 6,
+    *(0.06, *(0.02,) * 8),
+    *(0.04,) * 8,
     *(0.08,) * 4,
     *(0.1,) * 6,
     *(0.15,) * 4,

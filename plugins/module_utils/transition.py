@@ -15,35 +15,27 @@ from typing import Any, NoReturn, Optional
 
 from .ahead import Ahead
 from .answer import Answer, NoAnswer, Reply
-from .checks import PairError
 from .confirm import MARGIN, confirm, eligible, look
 from .handover import by_owner
-from .lease import LeaseHeld, LeaseLost, free_lease
+from .lease import LeaseHeld, LeaseLost
 from .move import (
     MAX_TRIES,
     Ended,
     Request,
     Result,
-    check_cooldown,
-    check_event,
-    check_identity,
-    check_oath,
-    check_pause,
-    check_resume,
     exhausted,
-    new_move,
     planned,
-    resumed,
     way_out,
 )
+from .opening import Opening
 from .pair import PairSpec
 from .ports import Ports
 from .proof import Proof, said
-from .record import Record, StoreError
+from .record import StoreError
 from .redirect import lead
 from .run_command import CommandError
 from .runbook import code_of, command
-from .session import Note, Session
+from .session import Session
 
 
 class Transition:
@@ -56,12 +48,15 @@ class Transition:
         self._session = Session(pair, ports, request)
         self._ahead = Ahead(self._session)
         self._proof = Proof(self._session, self._ahead.send)
+        self._opening = Opening(self._session, pair, ports, request)
 
     def run(self) -> Result:
         """Move the pair, or say why not. Never raises for anything that a pair or AWS can do."""
         session = self._session
         try:
-            self._begin()
+            active = self._opening.begin()
+            if active is not None:
+                self._stay(active)
             self._work()
         except Ended as end:
             return session.finish(end)
@@ -78,68 +73,6 @@ class Transition:
             return Ended("refused", text, command("status"), code=code_of(error))
         again = command("failover", to=session.move.target)
         return Ended("unfinished", f"{error}. Run this again", again, api=True, code=code_of(error))
-
-    def _begin(self) -> None:
-        """Read, decide whether this is a new move or one to resume, and take the lease."""
-        session, store, request = self._session, self._ports.store, self._request
-        with session.step("acquire") as note:
-            check_oath(request)
-            record = store.read()
-            session.previous = record.active
-            session.holder.record = record
-            check_identity(self._pair, record)
-            copies = self._ports.replicas()
-            if copies.yes:
-                why = f"{copies}: a record that is copied proves nothing; remove the replicas"
-                raise Ended("refused", why, command("status"), code="replicated_table")
-            if record.lease is not None:
-                record = free_lease(store, record, self._ports.clock)
-                session.previous = record.active
-                session.holder.record = record
-                check_identity(self._pair, record)
-            if record.state == "moving":
-                self._resume(note)
-                return
-            target = self._target(record)
-            stays = record.state == "steady" and record.active == target
-            if stays:
-                note.detail = f"{target} is the active node already"
-            else:
-                check_event(record, request)
-                check_pause(record, request)
-                check_cooldown(self._pair, record, request, store.now())
-                session.write(move=new_move(record, request, self._ports.token(), target, store.now()))
-                move = session.move
-                note.detail = f"{move.kind} from {move.source} to {move.target}, epoch {record.epoch}"
-        if stays:
-            self._stay(target)
-
-    def _target(self, record: Record) -> str:
-        request = self._request
-        if record.state == "broken":
-            if request.automation or request.to is None or request.mode != "failover":
-                raise way_out(record, record.times.get("why") or "the last move ended broken")
-        elif request.to is None and record.active is None:
-            raise way_out(record, "no node is named")
-        try:
-            return self._pair.node(request.to).name if request.to else record.other(str(record.active))
-        except PairError as error:
-            raise Ended("refused", f"to: {error}", command("status"), code="no_such_node") from error
-
-    def _resume(self, note: Note) -> None:
-        """Take up a move whose holder is gone."""
-        session = self._session
-        check_resume(session.record, self._request)
-        session.write(move=resumed(session.move, self._request))
-        move = session.move
-        session.journal.before = move.log
-        session.previous = move.target if move.rollback else move.source
-        session.changed = True
-        note.outcome = "resumed"
-        note.detail = (
-            f"{move.kind} from {move.source} to {move.target}, begun by {move.by or 'automation'}, "
-            f"at step {move.step}; taken up {move.resumes} time(s)"
-        )
 
     def _stay(self, target: str) -> NoReturn:
         """The target is active already: see that it is well, and pay what is pending. Always raises Ended."""
@@ -220,7 +153,7 @@ class Transition:
         pair, session = self._pair, self._session
         move = session.move
         with session.step("confirm") as note:
-            looked = look(pair, self._ports, session.holder, move, self._request.seen)
+            looked = look(pair, self._ports, session.holder, move, self._opening.look())
             stop: Optional[Ended] = None
             try:
                 note.detail = confirm(

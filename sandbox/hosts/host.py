@@ -81,6 +81,8 @@ class Host:
             image,
             "/lib/systemd/systemd",
         )
+        # the product's own user may not: it would compile it again at each command
+        self.run("python3", "-m", "compileall", "-q", "/opt/hub/lib")
 
     def run(self, *argv: str, timeout: float = 120, user: str = "root") -> tuple[int, str]:
         """Run a program on it as somebody logged in there would: (exit code, output)."""

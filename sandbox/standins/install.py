@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import compileall
 import json
+import shutil
+import sys
 from pathlib import Path
 
 # sh runs the second line, Python sees a string there: the processes' command line names the executable itself
@@ -24,6 +27,19 @@ sys.exit({command}(sys.argv[1:]))
 def front(python: str, product: str, module: str, command: str, up: int = 1) -> str:
     """The text of a command that lies `up` directories below the product's own, which holds `lib`."""
     return FRONT.format(python=python, product=product, module=module, command=command, up=up)
+
+
+def library(target: Path, python: str) -> None:
+    """Lay the stand-ins' library into `target`. What another Python is to run is compiled by that one, where it runs."""
+    shutil.copytree(
+        Path(__file__).resolve().parent,
+        target,
+        ignore=shutil.ignore_patterns("__pycache__", "install.py"),
+        dirs_exist_ok=True,
+    )
+    if python == sys.executable:
+        # a user who may not write there would compile it again at each command
+        compileall.compile_dir(target, quiet=1)
 
 
 def about(root: Path, node: str, state: Path, journal: Path) -> None:

@@ -14,11 +14,11 @@ configuration folder; the content is that daemon's own description).
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 import zlib
-from contextlib import contextmanager
+
+from .words import dumps, loads
 
 TYPE_CHECKING = False  # the products are programs in C: what loads slowly here would count as theirs
 if TYPE_CHECKING:
@@ -40,6 +40,24 @@ def start_time(pid: int) -> Optional[str]:
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
+class Lock:
+    """An exclusive flock on a file, from entering to leaving a `with`."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._fd = path, -1
+
+    def __enter__(self) -> None:
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __exit__(self, *_how: object) -> None:
+        os.close(self._fd)
+
+
 class Running:
     """A daemon's own claim to be running. It ends with `leave`, or with the process."""
 
@@ -49,7 +67,7 @@ class Running:
     def describe(self, **about: Any) -> None:
         """Change what others read of this daemon, such as its phase."""
         self.about.update(about)
-        os.pwrite(self.fd, json.dumps(self.about).encode().ljust(_SIZE), 0)
+        os.pwrite(self.fd, dumps(self.about).encode().ljust(_SIZE), 0)
 
 
 class Journal:
@@ -60,15 +78,9 @@ class Journal:
         self.events_path = os.path.join(directory, "events.jsonl")
         os.makedirs(os.path.join(directory, "run"), exist_ok=True)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """The global lock. Whoever freezes a process of a node holds it, so that none freezes with it."""
-        fd = os.open(os.path.join(self.directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
+    def lock(self) -> Lock:
+        """The global lock, held in a `with`. Whoever freezes a process of a node holds it, so that none freezes with it."""
+        return Lock(os.path.join(self.directory, "lock"))
 
     def write(self, *events: Event) -> None:
         """Take the lock and append events (at least {node, event})."""
@@ -179,7 +191,7 @@ class Journal:
         return {"time": time.time(), **about}
 
     def _append(self, *events: Event) -> None:
-        text = "".join(json.dumps({"time": time.time(), **event}) + "\n" for event in events)
+        text = "".join(dumps({"time": time.time(), **event}) + "\n" for event in events)
         fd = os.open(self.events_path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             size = os.fstat(fd).st_size
@@ -193,7 +205,7 @@ class Journal:
 
 def _description(fd: int, name: str) -> Event:
     try:
-        about: Event = json.loads(os.pread(fd, _SIZE, 0))
+        about: Event = loads(os.pread(fd, _SIZE, 0))
     except ValueError:
         node, _at, pid = name.rpartition("@")
         about = {"node": node, "pid": int(pid)}
@@ -217,7 +229,7 @@ def read_events(path: str) -> list[Event]:
 
 def _parsed(line: str) -> Optional[Event]:
     try:
-        event = json.loads(line)
+        event = loads(line)
     except ValueError:
         return None
     return event if isinstance(event, dict) and "event" in event else None

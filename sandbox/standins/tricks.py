@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import glob
-import json
 import os
-import signal
+
+from .words import loads
 
 
 def frozen(pid: int) -> bool:
@@ -22,6 +21,9 @@ def frozen(pid: int) -> bool:
 
 def stall(root: str) -> None:
     """Freeze the guard that called, after it has read the record and before anything is started; then this command."""
+    import glob
+    import signal
+
     callers = _ancestors()
     for path in glob.glob(os.path.join(glob.escape(root), "var", "lib", "hotstandby", "*", "lock")):
         pid = _holder(path)
@@ -47,7 +49,7 @@ def _holder(path: str) -> int:
     """The pid of the start that holds this lock file; 0 when none does."""
     try:
         with open(path, encoding="utf-8") as handle:
-            lock = json.load(handle)
+            lock = loads(handle.read())
         return int(lock["pid"]) if lock.get("verb") != "stop" else 0
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return 0

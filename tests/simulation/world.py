@@ -47,6 +47,7 @@ class Node:
         self.delay = 0.05  # seconds until a command runs
         self.delays: dict[str, float] = {}  # the same for single actions
         self.start_seconds = self.stop_seconds = 0.0
+        self.look_seconds = 0.0
         self.stop_ignored = self.start_fails = False
         self.eligible: dict[str, Any] = {
             "installed": True, "autostart": False, "mounted": True, "marker": "hub-prod", "free": 1 << 40,
@@ -69,7 +70,7 @@ class Node:
         if action == "start":
             return self._start(epoch)
         if action == "look":
-            return self.product, {"eligible": self.eligible, "processes": 0, **self.detail}, 0.0
+            return self.product, {"eligible": self.eligible, "processes": 0, **self.detail}, self.look_seconds
         return self.product, {**self.detail}, 0.0
 
     def _stop(self, epoch: int, parameters: dict[str, str]) -> tuple[str, dict[str, Any], float]:

@@ -25,10 +25,7 @@ PATIENCE = 2.0  # seconds between SIGTERM and SIGKILL
 FOLDER = 10.0  # seconds the shared folder gets to answer; a dead NFS server never does
 BOOT_LIMIT = 600.0  # seconds that boot waits for network and mounts
 BOOT_PAUSE = 5.0
-AHEAD = (
-    0.03,
-    1.0,
-)  # least and most seconds between two looks for a grant; between them a twentieth of the wait
+LEAST, SHARE, MOST = 0.01, 20, 1.0  # seconds between two looks for a grant: a twentieth of the wait
 QUICK = 5.0  # seconds for a status that only decorates a refusal
 
 
@@ -85,8 +82,8 @@ class Guard:
             return Shared(path, mounted=True)
         return Shared(path, mounted=True, marker=(text or "").strip() or None)
 
-    def facts(self, asked: Asked) -> Facts:
-        """Everything that the rules of a start want to know."""
+    def facts(self, asked: Asked, record: Union[Record, Decision, None] = None) -> Facts:
+        """Everything that the rules of a start want to know; `record` is one that was read under the same lock."""
         facts = Facts(
             pair=self.config.pair.name,
             node=self.config.node.name,
@@ -97,7 +94,7 @@ class Guard:
         )
         if asked.who == OATH:
             return facts
-        record = read_record(self.store)
+        record = record or read_record(self.store)
         if isinstance(record, Decision):
             return replace(facts, record_code=record.code, record_why=record.message)
         facts = replace(facts, record=record)
@@ -132,46 +129,45 @@ class Guard:
                     )
                 )
             self.host.log(f"start without record by {self.host.user()}: {reason}")
-        deadline = self.host.monotonic() + limit
+        begun = self.host.monotonic()
+        deadline = begun + limit
         # an order that was sent ahead waits no longer than leaves it the whole time of a start
         patient = deadline - self.config.pair.timeouts.start
         self.host.own_group()
         self.store.prepare()
+        waits = False
         try:
             while True:
                 handle = self._wait_for_lock(deadline)
                 if handle is None:
                     return refused(self._busy(limit), still_stopping=self._stops())
                 try:
-                    outcome = self._start(asked, handle, deadline, patient)
+                    self.state.sign(handle, "start", asked.epoch, oath=asked.who == OATH)
+                    record = read_record(self.store) if asked.who == ORDER else None
+                    waits = self._waits(asked, record, waits) and self.host.monotonic() < patient
+                    if not waits:
+                        return self._start(asked, handle, deadline, record)
                 finally:
                     self.state.release(handle)
-                if outcome is not None:
-                    return outcome
-                deadline = self._granted(asked, patient) + self.config.pair.timeouts.start
+                # without the lock, so that a stop need not wait for a grant
+                now = self.host.monotonic()
+                self.host.sleep(min(max(LEAST, (now - begun) / SHARE), MOST, patient - now))
+                deadline = min(self.host.monotonic(), patient) + self.config.pair.timeouts.start
         except StateError as error:
             return refused(Decision("state_not_written", f"{error}: nothing was started"))
 
-    def _granted(self, asked: Asked, until: float) -> float:
-        """Wait, without the lock, while an order was sent ahead of its grant; returns the time at which that ended."""
-        least, most = AHEAD
-        began = now = self.host.monotonic()
-        while now < until:
-            self.host.sleep(min(max(least, (now - began) / 20), most, until - now))
-            record = read_record(self.store)
-            now = self.host.monotonic()
-            # a record that cannot be read just now may be readable in time
-            if isinstance(record, Record) and not rules.awaits(asked, record, self.config.node.name):
-                break
-        return min(now, until)
+    def _waits(self, asked: Asked, record: Union[Record, Decision, None], waited: bool) -> bool:
+        """Whether an order was sent ahead of its grant. One that waits already goes on when the record cannot be read just now."""
+        if isinstance(record, Record):
+            return rules.awaits(asked, record, self.config.node.name)
+        return waited and record is not None and record.code == "record_unreadable"
 
-    def _start(self, asked: Asked, handle: Any, deadline: float, patient: float) -> Optional[Outcome]:
-        """Judge and start, under the lock; None while an order was sent ahead of its grant and may wait, until `patient`."""
-        self.state.sign(handle, "start", asked.epoch, oath=asked.who == OATH)
-        facts = self.facts(asked)
+    def _start(
+        self, asked: Asked, handle: Any, deadline: float, record: Union[Record, Decision, None]
+    ) -> Outcome:
+        """Judge and start, under the lock."""
+        facts = self.facts(asked, record)
         decision = rules.may_start(asked, facts)
-        if decision.code == "not_yet" and self.host.monotonic() < patient:
-            return None
         if not decision.allowed:
             if decision.code == "record_unreadable" and asked.who == PERSON:
                 hint = "; if the other node is surely off: sudo /usr/local/bin/hotstandby start --without-record --reason TEXT"

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
 import time
 
 from ..tricks import frozen, stall
@@ -27,7 +25,10 @@ from .setting import (
 
 TYPE_CHECKING = False  # the products are programs in C: what loads slowly here would count as theirs
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal
 
 USAGE = "usage: hubcluster -status [-timeout 10..60] | -start [-msg] [-endwait [-mutual]]"
 
@@ -103,6 +104,8 @@ def _status(setting: Setting, timeout: int) -> int:
 def _start(setting: Setting, msg: bool, endwait: bool) -> int:
     if setting.knob("start_stalls", False):
         stall(setting.root)
+    import resource
+
     needed = int(setting.knob("trans_rly_max", DEFAULT_RELAYS)) * 3 + 50
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if soft != resource.RLIM_INFINITY and soft < needed:

@@ -7,7 +7,6 @@ transfers) or SIGUSR1 (at once, cutting them)."""
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from ..journal import Running, start_time
@@ -15,7 +14,10 @@ from .setting import CANCELLED, Setting, run
 
 TYPE_CHECKING = False  # the products are programs in C: what loads slowly here would count as theirs
 if TYPE_CHECKING:
+    import signal
     from typing import Optional
+else:
+    import _signal as signal
 
 NORMAL, FORCE, CHILD = signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD
 JITTER = 4.0  # seconds between two harmless troubles of hubmgrd

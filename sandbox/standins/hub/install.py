@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
-from ..install import about, front
+from ..install import about, front, library
 
 COMMANDS = {"hubcluster": "cluster", "hubstop": "stop", "hubd": "daemons", "hubmgrd": "daemons"}
 
@@ -19,13 +18,7 @@ def install(root: Path, node: str, state: Path, journal: Path, python: str = sys
     `python` are paths as the node sees them."""
     exe = root / "opt" / "hub" / "bin"
     exe.mkdir(parents=True, exist_ok=True)
-    library = Path(__file__).resolve().parents[1]
-    shutil.copytree(
-        library,
-        root / "opt" / "hub" / "lib" / "standins",
-        ignore=shutil.ignore_patterns("__pycache__", "install.py"),
-        dirs_exist_ok=True,
-    )
+    library(root / "opt" / "hub" / "lib" / "standins", python)
     for command, module in COMMANDS.items():
         path = exe / command
         path.write_text(front(python, "hub", module, command))

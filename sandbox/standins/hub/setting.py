@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 from ..journal import Journal
+from ..words import loads
 
 TYPE_CHECKING = False  # the products are programs in C: what loads slowly here would count as theirs
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Setting:
         self.exe = os.path.dirname(os.path.realpath(sys.argv[0]))
         self.root = os.path.dirname(os.path.dirname(os.path.dirname(self.exe)))
         with open(os.path.join(self.root, "var", "sandbox", "node.json"), encoding="utf-8") as handle:
-            about = json.load(handle)
+            about = loads(handle.read())
         self.node, self.state = str(about["node"]), str(about["state"])
         self.journal = Journal(about["journal"])
         self.etc = self._directory("HULHUBETC")
@@ -85,7 +85,7 @@ class Setting:
         """A knob of this node (`<root>/var/sandbox/knobs.json`), read afresh."""
         try:
             with open(os.path.join(self.root, "var", "sandbox", "knobs.json"), encoding="utf-8") as handle:
-                return json.load(handle).get(name, default)
+                return loads(handle.read()).get(name, default)
         except (OSError, ValueError):
             return default
 

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from ..install import about, front
+from ..install import about, front, library
 from .setting import DATA
 
 COMMANDS = {
@@ -48,14 +47,8 @@ def install(
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.is_symlink():
                 path.symlink_to(trees / name)
-    library = Path(__file__).resolve().parents[1]
     # beside the tree, not in it: that is copied to the other node
-    shutil.copytree(
-        library,
-        root / "opt" / "lib" / "standins",
-        ignore=shutil.ignore_patterns("__pycache__", "install.py"),
-        dirs_exist_ok=True,
-    )
+    library(root / "opt" / "lib" / "standins", python)
     about(root, node, state, journal)
     if bare:
         return home, data

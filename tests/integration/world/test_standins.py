@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from sandbox.standins.hub.install import install
 from sandbox.standins.journal import Journal
+from sandbox.standins.words import dumps, loads
 from sandbox.world.processes import find, kill
 
 
@@ -263,3 +265,47 @@ def test_a_cut_line_loses_no_other(tmp_path: Path) -> None:
         handle.write('{"node": "a", "ev')
     journal.write({"node": "a", "event": "two"})
     assert [event["event"] for event in journal.read()["events"]] == ["one", "two"]
+
+
+WORDS = [
+    None,
+    True,
+    False,
+    0,
+    -7,
+    1.5,
+    1e-9,
+    2**70,
+    "",
+    'ä "quoted" \\ \n',
+    [],
+    {},
+    [1, [2, {"a": None}]],
+    {"k": {"n": 0.25, "l": [True]}},
+]
+
+
+@pytest.mark.parametrize("value", WORDS, ids=repr)
+def test_its_json_is_that_of_the_json_package(value: Any) -> None:
+    assert dumps(value) == json.dumps(value)
+    assert loads(f" {json.dumps(value, indent=1)}\n") == loads(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1', "1 2", "{'a': 1}", "nothing", '"\n"'])
+def test_what_is_no_json_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError):
+        loads(text)
+
+
+def test_a_command_loads_no_more_than_it_must(tmp_path: Path) -> None:
+    """The product is a program in C: a double that takes long to start is measured as the product."""
+    host = Host(tmp_path, "hub-a")
+    front = (host.exe / "hubcluster").read_text()
+    code = front[front.index("import os") : front.index("sys.exit")].replace("__file__", "sys.argv[1]")
+    code = f"import sys\n{code}\nprint(*sys.modules)"
+    argv = [sys.executable, "-S", "-E", "-c", code, str(host.exe / "hubcluster")]
+    loaded = set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
+    assert "standins.hub.cluster" in loaded
+    assert not loaded & {"json", "re", "enum", "typing", "contextlib", "signal", "collections", "functools"}
+    compiled = list((host.root / "opt" / "hub" / "lib").rglob("cluster.*.pyc"))
+    assert len(compiled) == 1, "who may not write there would compile it each time"

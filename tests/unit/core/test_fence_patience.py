@@ -220,18 +220,25 @@ STOPPING = {"StoppingInstances": [{"CurrentState": {"Name": "stopping"}}]}
 BUSY = client_error("RequestLimitExceeded", "StopInstances", 503)
 
 
-@pytest.mark.parametrize(("stop", "state"), [(STOPPING, "stopping"), (BUSY, "running")])
-def test_the_wait_between_two_looks_grows_to_a_second_and_no_further(stop: Any, state: str) -> None:
-    found, _ec2, hold = stopping(stop, state, 30)
+@pytest.mark.parametrize(("stop", "state", "least"), [(STOPPING, "stopping", 0.05), (BUSY, "running", 0.2)])
+def test_the_wait_between_two_looks_is_a_twelfth_of_the_whole_up_to_a_second(
+    stop: Any, state: str, least: float
+) -> None:
+    found, ec2, hold = stopping(stop, state, 30)
     assert found.kind == "unfinished"
-    assert hold.waits[:4] == pytest.approx([0.1, 0.115, 0.13225, 0.1520875], abs=1e-5)
-    assert hold.waits[-3:] == [1.0, 1.0, 1.0] and max(hold.waits) == 1.0
+    gone = 0.0
+    for seconds in hold.waits:
+        assert seconds == pytest.approx(min(max(least, gone / 12), 1.0), abs=1e-5)
+        gone += seconds
+    assert hold.waits[0] == least and hold.waits[-3:] == [1.0, 1.0, 1.0]
+    assert len(hold.waits) < 70, "EC2 limits how often it may be asked"
+    assert ec2.stops == (1 if stop is STOPPING else len(hold.waits) + 1)
 
 
 @pytest.mark.parametrize(("stop", "state"), [(STOPPING, "stopping"), (BUSY, "running")])
 def test_ec2_is_given_up_when_its_time_is_over_not_a_look_later(stop: Any, state: str) -> None:
-    found, ec2, hold = stopping(stop, state, 0.1)
-    assert found.kind == "unfinished" and hold.waits == [0.1]
+    found, ec2, hold = stopping(stop, state, 0.14)
+    assert found.kind == "unfinished" and hold.waits == ([0.05] * 3 if stop is STOPPING else [0.2])
     assert ec2.stops == (1 if stop is STOPPING else 2)
 
 
@@ -280,7 +287,7 @@ def test_an_instance_that_was_just_starting_is_asked_to_stop_again() -> None:
 
     ec2.stop_instances = stop_instances  # type: ignore[method-assign]
     found = Ec2Fence(lambda: ec2, 60).off(NODE, hold, clock, lambda: None)
-    assert (found.kind, ec2.stops, hold.waits) == ("proven", 2, [0.1])
+    assert (found.kind, ec2.stops, hold.waits) == ("proven", 2, [0.2])
 
 
 def test_a_stop_that_is_refused_otherwise_is_told_with_its_error() -> None:

@@ -420,7 +420,10 @@ def test_a_call_of_the_watch_costs_few_calls_before_the_nodes_are_asked() -> Non
     world.network.calls.clear()
     world.invoke({"hotstandby": own})
     names = world.network.names()
-    assert len(names[: names.index("ssm:SendCommand")]) == 3, names  # record, replicas, lease
+    assert names[:2] == ["dynamodb:GetItem", "ssm:SendCommand"], "the record, then the nodes"
+    # while they answer: the heartbeat, the replicas, the lease
+    meanwhile = names[2 : names.index("ssm:ListCommandInvocations")]
+    assert meanwhile == ["dynamodb:GetItem", "dynamodb:DescribeTable", "dynamodb:UpdateItem"], names
     world.alarm("OK")
     again = world.invoke({"hotstandby": own})
     assert again["action"] == "none" and commands(world, "start") == 1

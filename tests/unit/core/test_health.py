@@ -305,7 +305,32 @@ def test_fast_counts_what_the_standby_saw_of_the_same_heartbeat_up_to_half(
     result = world.run(seen=Seen(beat.beat, still))
     assert result.outcome == "moved", result.message
     seconds = {step["name"]: step["seconds"] for step in result.steps}
-    assert least <= seconds["confirm"] < most and world.overlaps == 0
+    # what this run itself saw counts from its beginning
+    assert least <= seconds["acquire"] + seconds["confirm"] < most and world.overlaps == 0
+
+
+def slow(seconds: float) -> World:
+    """The active's agent has begun the look at once, which takes that long; its heartbeat stands still meanwhile."""
+    world = World(**{**FAST, "timeouts": {"confirm": 20}}).steady()
+    world.nodes["hub-a"].look_seconds = seconds
+    put(world, "hub-a", 1)
+    beating(world, "hub-b")
+    return world
+
+
+def test_fast_waits_for_a_slow_host_that_has_begun_to_answer() -> None:
+    """A host without an idle CPU is late with everything: its agent was not, so it is neither frozen nor off."""
+    result = slow(6.0).run(automation=True)
+    assert (result.outcome, result.code) == ("not_confirmed", "active_healthy"), result.message
+
+
+def test_fast_waits_for_it_no_longer_than_for_any_answer() -> None:
+    world = slow(3600.0)
+    result = world.run(automation=True)
+    assert result.outcome == "moved" and world.overlaps == 0
+    assert "fence" in [step["name"] for step in result.steps]
+    seconds = {step["name"]: step["seconds"] for step in result.steps}
+    assert 20 < seconds["confirm"] < 35
 
 
 def test_fast_counts_nothing_that_the_standby_saw_of_an_earlier_heartbeat() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.simulation.aws import client_error
 from tests.simulation.world import World
 
 Outcome = dict[str, str]
@@ -77,6 +78,67 @@ def test_a_smooth_failover_takes_at_most_24_calls_and_four_writes_of_the_record(
     assert "ec2:StopInstances" not in calls
 
 
+def test_both_nodes_look_while_the_lease_is_taken() -> None:
+    world = World().steady()
+    kill(world)
+    world.run()
+    calls = world.network.names()
+    assert calls[:5] == [
+        "dynamodb:GetItem", "ssm:SendCommand", "dynamodb:DescribeTable", "dynamodb:UpdateItem", "ssm:ListCommandInvocations",
+    ]  # fmt: skip
+
+
+def test_a_look_that_could_not_be_sent_is_sent_again_under_the_lease() -> None:
+    world = World().steady()
+    kill(world)
+
+    def once(service: str, operation: str, done: bool) -> None:
+        if (service, operation, done) == ("ssm", "SendCommand", False):
+            world.network.hook = lambda *_call: None
+            raise client_error("ThrottlingException", operation)
+
+    world.network.hook = once
+    assert world.run().outcome == "moved"
+    sent = [arguments for _service, name, arguments in world.network.calls if name == "SendCommand"]
+    assert [call["Parameters"]["Action"] for call in sent[:3]] == [["look"], ["look"], ["stop"]]
+
+
+def test_answers_that_were_given_long_before_the_lease_was_held_do_not_count() -> None:
+    """The product comes back while the table does not answer: what the nodes said before is no reason to move."""
+    world = World().steady()
+    kill(world)
+
+    def slow(_service: str, operation: str, done: bool) -> None:
+        if (operation, done) == ("DescribeTable", True):
+            world.network.hook = lambda *_call: None
+            world.clock.sleep(3.0)
+            world.product(world.nodes["hub-a"], "running")
+
+    world.network.hook = slow
+    result = world.run()
+    assert (result.outcome, result.code) == ("not_confirmed", "active_healthy")
+
+
+def test_who_comes_second_has_looked_and_changed_nothing() -> None:
+    """Another run takes the lease while our look is under way: its version stands, ours is not written."""
+    world = World().steady()
+    kill(world)
+
+    def meanwhile(service: str, operation: str, done: bool) -> None:
+        if (operation, done) == ("DescribeTable", True):
+            world.network.hook = lambda *_call: None
+            store = world.ports().store
+            store.update(store.read(), lease=store.new_lease("another", 30))
+
+    world.network.hook = meanwhile
+    result = world.run()
+    assert (result.outcome, result.busy) == ("refused", True)
+    record = world.record()
+    assert (record.active, record.move) == ("hub-a", None)
+    assert record.lease is not None and record.lease.owner == "another"
+    assert not any(event for event in world.events if "stop" in str(event) or "start" in str(event))
+
+
 def test_switchover_and_back_is_the_same_with_the_nodes_swapped() -> None:
     world = World().steady()
     there = world.run(mode="switchover", to="hub-b")
@@ -112,10 +174,12 @@ def test_acquire_refuses(changes: dict[str, Any], request_: dict[str, Any], text
     kill(world)
     store = world.ports().store
     store.update(store.read(), **changes)
+    world.network.calls.clear()
     result = world.run(**request_)
     assert (result.outcome, result.failed, result.changed) == ("refused", True, False)
     assert text in result.message
     assert world.events == []
+    assert world.network.names() == ["dynamodb:GetItem"], "no node is asked of a move that may not begin"
 
 
 def test_an_own_pause_does_not_stop_its_owner_and_cooldown_no_person() -> None:
