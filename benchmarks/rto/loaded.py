@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -85,6 +87,7 @@ def main() -> int:
     parser.add_argument("--heartbeat", type=float, default=3.0)
     asked = parser.parse_args()
     os.environ["SANDBOX_CONFIRM"] = "20"
+    signal.signal(signal.SIGTERM, lambda *_how: sys.exit(143))  # the hosts are taken down all the same
     with tempfile.TemporaryDirectory(prefix="hotstandby-") as state:
         pair = Hosts(state, 20, asked.heartbeat)
         try:
