@@ -86,7 +86,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--heartbeat", type=float, default=3.0)
     asked = parser.parse_args()
-    os.environ["SANDBOX_CONFIRM"] = "20"
     signal.signal(signal.SIGTERM, lambda *_how: sys.exit(143))  # the hosts are taken down all the same
     with tempfile.TemporaryDirectory(prefix="hotstandby-") as state:
         pair = Hosts(state, 20, asked.heartbeat)
