@@ -135,15 +135,19 @@ class Server:
                 if not self._room.acquire(blocking=False):
                     connection.close()
                     continue
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                try:
+                    threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                except RuntimeError:  # no more threads just now: this one is refused, the next may be served
+                    self._room.release()
+                    connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
         # a timer and not a timeout: a client that sends a byte each second must not stay
         timer = threading.Timer(REQUEST, lambda: _cut(connection))
         timer.daemon = True
-        timer.start()
         try:
             with connection:
+                timer.start()
                 connection.settimeout(REQUEST)
                 request = b""
                 while b"\r\n\r\n" not in request and len(request) < LINE:
@@ -155,7 +159,7 @@ class Server:
                 self.served += 1
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_WR)
-        except OSError:
+        except (OSError, RuntimeError):  # it has gone, or there is no thread for its timer
             pass
         finally:
             timer.cancel()

@@ -122,6 +122,25 @@ def connect(server: Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=20)
 
 
+def test_a_host_without_threads_refuses_one_client_and_serves_the_next(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The accepting loop must not end with what it could not begin, nor keep the room of it."""
+    start, refused = threading.Thread.start, []
+
+    def full(thread: threading.Thread) -> None:
+        if len(refused) < serving.CONNECTIONS + 1:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    for _client in range(serving.CONNECTIONS + 1):
+        with connect(server) as client:
+            assert client.recv(1) == b""
+    assert said(server.port) == (200, "yes\n") and len(refused) == serving.CONNECTIONS + 1
+
+
 def test_a_client_that_says_a_byte_now_and_then_is_cut(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
