@@ -14,8 +14,8 @@ options:
       - The pair, as the inventory variable C(hotstandby_pair) holds it.
       - Its keys are C(name), C(region), C(table), C(service), C(product), C(nodes) (exactly two), C(shared), C(fencing),
         C(redirect), C(probe), C(timeouts), C(stop), C(cooldown), C(profile), C(lease), C(heartbeat_timeout),
-        C(local_restarts), C(requeue), C(max_sync_age), C(sync_too_old) and
-        C(endpoint_url).
+        C(local_restarts), C(requeue), C(max_sync_age), C(sync_too_old),
+        C(published_metric) and C(endpoint_url).
       - A wrong pair is refused with one line that names the key.
       - Its C(region) and C(endpoint_url) win over the module's options of the same name, since the nodes use them too.
     type: dict

@@ -126,6 +126,13 @@ def number(low: float, high: float) -> Check:
     return check
 
 
+def flag(key: str, value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise PairError(f"{key}: must be true or false, not {shown(value)}")
+    return value
+
+
 def choice(*values: str) -> Check:
     def check(key: str, value: Any) -> str:
         # YAML 1.1 reads a bare none/off as another type; only text is accepted

@@ -14,6 +14,7 @@ from .checks import (
     PairError,
     argv,
     choice,
+    flag,
     integer,
     kind_of,
     mapping,
@@ -106,6 +107,7 @@ class PairSpec:
     requeue: Optional[Mapping[str, Any]]
     max_sync_age: Optional[int]
     sync_too_old: str  # what a switchover does then: refuse or warn
+    published_metric: bool  # MyApp/Alive beside our own, for old dashboards
     endpoint_url: Optional[str]
     raw: Mapping[str, Any]
 
@@ -246,8 +248,7 @@ def _shared(key: str, value: Any) -> Shared:
 
 
 def _timeouts(key: str, value: Any) -> dict[str, int]:
-    second = integer(1, MAX_STEP_SECONDS)
-    return mapping(key, value, {}, {"confirm": second, "stop": second, "start": second, "verify": second})
+    return mapping(key, value, {}, dict.fromkeys(vars(Timeouts()), integer(1, MAX_STEP_SECONDS)))
 
 
 def _stop(key: str, value: Any) -> StopPolicy:
@@ -354,6 +355,7 @@ def parse_pair(raw: object) -> PairSpec:
             "requeue": _requeue,
             "max_sync_age": integer(1, 86400 * 365),
             "sync_too_old": choice("refuse", "warn"),
+            "published_metric": flag,
             "endpoint_url": url,
         },
     )
@@ -361,9 +363,8 @@ def parse_pair(raw: object) -> PairSpec:
     for key in ("heartbeat_timeout", "local_restarts"):
         if key in given and profile != "fast":
             raise PairError(f"{ROOT}.{key}: belongs to profile 'fast', not to '{profile}'")
-    nodes = given["nodes"]
     product = given.get("product", {})
-    for index, node in enumerate(nodes):
+    for index, node in enumerate(given["nodes"]):
         for need in _PRODUCT_NEEDS[given["service"]]:
             if need not in product and need not in node.product:
                 raise PairError(
@@ -371,20 +372,19 @@ def parse_pair(raw: object) -> PairSpec:
                 )
     fencing = given.get("fencing", Fencing())
     redirect = given.get("redirect", ())
-    _reachable(nodes, fencing, redirect)
-    timeouts = {**({"confirm": 5} if profile == "fast" else {}), **given.get("timeouts", {})}
+    _reachable(given["nodes"], fencing, redirect)
     return PairSpec(
         name=given["name"],
         region=given["region"],
         table=given["table"],
         service=given["service"],
         product=product,
-        nodes=nodes,
+        nodes=given["nodes"],
         shared=given.get("shared"),
         fencing=fencing,
         redirect=redirect,
         probe=given.get("probe"),
-        timeouts=Timeouts(**timeouts),
+        timeouts=Timeouts(**{"confirm": 5 if profile == "fast" else 20, **given.get("timeouts", {})}),
         stop=given.get("stop", StopPolicy()),
         cooldown=given.get("cooldown", 600),
         profile=profile,
@@ -394,6 +394,7 @@ def parse_pair(raw: object) -> PairSpec:
         requeue=given.get("requeue"),
         max_sync_age=given.get("max_sync_age"),
         sync_too_old=given.get("sync_too_old", "refuse"),
+        published_metric=given.get("published_metric", False),
         endpoint_url=given.get("endpoint_url"),
         raw=plain(raw),
     )

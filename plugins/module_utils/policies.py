@@ -16,7 +16,7 @@ from .checks import PairError
 from .handover import rules_of
 from .pair import PairSpec
 
-NAMESPACE = "HotStandby"
+NAMESPACE, PUBLISHED = "HotStandby", "MyApp"
 PARTIES = ("controller", "viewer", "deployer", "drill", "node")
 
 
@@ -25,8 +25,8 @@ class Grant:
     """Actions on the same resources. `on`: table, document, commands, instances, address, interfaces, zones,
     target_groups, function, rules, bucket, taken (requests in work), waiting (requests that wait), anything.
 
-    `needs` is what the pair must have for it: "" (always), ec2_stop, requeue, fast (the profile), or a kind of redirect.
-    `condition`: "", pair (items of this pair only) or namespace (our metrics only).
+    `needs` is what the pair must have for it: "" (always), ec2_stop, requeue, fast (the profile), published_metric, or a kind
+    of redirect. `condition`: "", pair (items of this pair only), namespace (our metrics only) or published (those only).
     """
 
     sid: str
@@ -120,6 +120,7 @@ GRANTS: dict[str, tuple[Grant, ...]] = {
         Grant("ReadRecord", ("dynamodb:GetItem",), "table", "pair"),
         Grant("OwnHeartbeat", ("dynamodb:PutItem",), "table", "pair"),
         Grant("TellMetric", ("cloudwatch:PutMetricData",), "anything", "namespace"),
+        Grant("TellPublished", ("cloudwatch:PutMetricData",), "anything", "published", "published_metric"),
         Grant("CallFunction", ("lambda:InvokeFunction",), "function", needs="fast"),
     ),
 }
@@ -137,6 +138,7 @@ def policy(pair: PairSpec, party: str, account: str = "*", partition: str = "aws
     rights(party)
     has = {pair.fencing.method, pair.profile, *(str(entry["kind"]) for entry in pair.redirect)}
     has |= {"requeue"} if pair.requeue else set()
+    has |= {"published_metric"} if pair.published_metric else set()
     statements = [
         {
             "Sid": grant.sid,
@@ -202,4 +204,6 @@ def _condition(pair: PairSpec, kind: str) -> dict[str, Any]:
         return {"Condition": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [pair.name]}}}
     if kind == "namespace":
         return {"Condition": {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}}
+    if kind == "published":
+        return {"Condition": {"StringEquals": {"cloudwatch:namespace": PUBLISHED}}}
     return {}

@@ -20,6 +20,7 @@ from .rules import Decision
 from .table import node_client
 
 NAMESPACE = "HotStandby"
+PUBLISHED, ALIVE = "MyApp", "Alive"  # of the published design: 0 = alive, and no dimension
 STATUS = 15.0  # seconds for the product at most
 FENCE = 20.0  # seconds a self-fencing may take
 METRIC = 5.0  # seconds for CloudWatch and for the heartbeat
@@ -43,7 +44,7 @@ def put_metric(pair: PairSpec) -> Metrics:
         client = node_client("cloudwatch", pair, METRIC)
         given = [{"Name": key, "Value": text} for key, text in dimensions.items()]
         data = [{"MetricName": name, "Value": value, "Unit": "Count", "Dimensions": given}]
-        client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
+        client.put_metric_data(Namespace=PUBLISHED if name == ALIVE else NAMESPACE, MetricData=data)
 
     return put
 
@@ -119,6 +120,9 @@ def _check(guard: Guard, store: Beats, metrics: Metrics) -> Outcome:
         if trouble:
             notes.append(f"the metric was not put: {trouble}")
             metric = None
+        if name == "Unhealthy" and pair.published_metric:
+            also = _put(guard, metrics, ALIVE, value, {})
+            notes += [f"{PUBLISHED}/{ALIVE} was not put: {also}"] if also else []
         if name == "StandbyReady":
             notes += _put_copy(guard, metrics, eligible.get("sync") or {}, str(record.active), dimensions)
     if not isinstance(record, Record):

@@ -96,6 +96,13 @@ def test_defaults() -> None:
     assert (pair.cooldown, pair.profile, pair.lease, pair.local_restarts) == (600, "minute", 30.0, 0)
     assert (pair.shared, pair.redirect, pair.probe, pair.requeue) == (None, (), None, None)
     assert (pair.max_sync_age, pair.sync_too_old, pair.endpoint_url) == (None, "refuse", None)
+    assert pair.published_metric is False
+
+
+def test_the_published_metric_is_chosen_or_not() -> None:
+    assert parse_pair({**LEAST, "published_metric": True}).published_metric is True
+    with pytest.raises(PairError, match=r"hotstandby_pair\.published_metric: must be true or false, not yes"):
+        parse_pair({**LEAST, "published_metric": "yes"})
 
 
 def test_profile_fast_confirms_in_five_seconds_unless_told() -> None:

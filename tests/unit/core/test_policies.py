@@ -60,6 +60,12 @@ def test_a_node_of_profile_fast_may_call_its_pairs_function_and_no_other() -> No
     assert found["Resource"] == ["arn:aws:lambda:ap-northeast-1:123456789012:function:hotstandby-hub-prod"]
 
 
+def test_a_node_puts_the_published_metric_only_where_it_is_chosen() -> None:
+    assert "TellPublished" not in statements("node")
+    found = statements("node", published_metric=True)["TellPublished"]
+    assert found["Condition"] == {"StringEquals": {"cloudwatch:namespace": "MyApp"}}
+
+
 def test_a_pair_with_requests_moves_them_and_nothing_beside_them() -> None:
     found = statements("controller", requeue={"bucket": "orders", "target_prefix": "again"})
     assert found["ListRequests"]["Resource"] == ["arn:aws:s3:::orders"]

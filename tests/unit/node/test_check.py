@@ -64,6 +64,33 @@ def test_an_active_that_is_down_says_unhealthy(rc: int, state: str) -> None:
     assert outcome.state == state and points == [("Unhealthy", 1.0, {"Pair": "hub-prod"})]
 
 
+@pytest.mark.parametrize(("runs", "value"), [(True, 0.0), (False, 1.0)])
+def test_the_published_metric_is_put_beside_ours_where_it_is_chosen(runs: bool, value: float) -> None:
+    """MyApp/Alive is 0 when alive, has no dimension, and only who is named puts it."""
+    machine = Machine(published_metric=True)
+    if runs:
+        ran(machine)
+    assert checked(machine)[1] == [("Unhealthy", value, {"Pair": "hub-prod"}), ("Alive", value, {})]
+    standby = other(Machine(published_metric=True))
+    assert [name for name, _value, _dimensions in checked(standby)[1]] == ["StandbyReady"]
+    unknown = ran(Machine(published_metric=True))
+    unknown.status_rc = 12
+    assert [name for name, _value, _dimensions in checked(unknown)[1]] == ["CheckBroken"]
+
+
+def test_a_published_metric_that_cannot_be_put_leaves_ours_alone() -> None:
+    machine = ran(Machine(published_metric=True))
+
+    def put(name: str, *_point: Any) -> None:
+        if name == "Alive":
+            raise RuntimeError("denied")
+
+    outcome = machine.do(lambda guard: check.healthcheck(guard, guard.store, put))  # type: ignore[arg-type]
+    assert (
+        outcome.detail["metric"] == "Unhealthy=0" and "MyApp/Alive was not put" in outcome.detail["message"]
+    )
+
+
 def _no_record(machine: Machine) -> None:
     machine.record = RecordUnreadable("no answer")
 

@@ -54,6 +54,12 @@ def test_start_look_check_and_stop(node: Any) -> None:
     assert ("Unhealthy", [{"Name": "Pair", "Value": "hub-prod"}]) in [
         (m["MetricName"], m["Dimensions"]) for m in metrics
     ]
+    assert not cloudwatch.list_metrics(Namespace="MyApp")["Metrics"]
+    node.pair["published_metric"] = True
+    node.write()
+    assert node.run("healthcheck")[0] == 0
+    alive = cloudwatch.list_metrics(Namespace="MyApp")["Metrics"]
+    assert [(one["MetricName"], one["Dimensions"]) for one in alive] == [("Alive", [])]
     beat = node.table.get_item(
         TableName="hotstandby", Key={"pair": {"S": "hub-prod"}, "item": {"S": "heartbeat#hub-a"}}
     )["Item"]
