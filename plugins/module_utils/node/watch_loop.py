@@ -36,7 +36,8 @@ class Event:
 class Turn:
     """What one visit to the table brought. `beat` is the other node's; `ended` is when the visit was over.
 
-    `wrote`: our own heartbeat did not fail to be written. `time` is the store's, in epoch seconds.
+    `wrote`: our own heartbeat did not fail to be written. `time` is the store's, in epoch seconds. `known`: the record was not
+    asked for, because it had just been read.
     """
 
     record: Optional[Record]
@@ -45,6 +46,7 @@ class Turn:
     wrote: bool
     ended: float
     time: Optional[float] = None
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,9 @@ class Loop:
     def _turn(self, event: Event) -> None:
         turn: Optional[Turn] = event.value
         sight = self.sight
-        record = turn.record if turn is not None else None
+        record, read = (turn.record if turn is not None else None), event.began
+        if turn is not None and turn.known:
+            record, read = sight.record, sight.read
         peer = sight.peer
         if event.kind == "turn":
             counts = turn is not None and turn.wrote and record is not None
@@ -204,7 +208,7 @@ class Loop:
                 if counts and turn is not None
                 else peer.forget()
             )
-        self.sight = replace(sight, record=record, read=event.began, peer=peer)
+        self.sight = replace(sight, record=record, read=read, peer=peer)
 
     def _answered(self, event: Event) -> None:
         answered: Optional[Answered] = event.value
@@ -274,8 +278,11 @@ class Loop:
         if now - self._turned >= self._rhythm():
             # a clone must not speak for the node whose files it carries
             beat = sight.itself and now >= self._due
+            # between two beats only the other one's can be news: the record is read once for each beat
+            known = sight.record is not None and now - sight.read < self._settings.beat * 0.9
+            state = sight.judged.state or "unknown"
             if self._world.begin(
-                "turn", beat=beat, state=sight.judged.state or "unknown", epoch=sight.seen, held=sight.held
+                "turn", beat=beat, state=state, epoch=sight.seen, held=sight.held, known=known
             ):
                 self._turned = now
                 if beat:

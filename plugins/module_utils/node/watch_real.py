@@ -27,7 +27,7 @@ from .guard import Guard, read_record
 from .helpers import Helper
 from .host import StateError
 from .outcome import Outcome
-from .rules import BOOT, Asked
+from .rules import BOOT, Asked, Decision
 from .table import Table, daemon_client, warm_client
 from .warm import Run, Server
 from .watch import Settings
@@ -52,11 +52,11 @@ def socket_path(root: str, pair: str) -> str:
 
 
 def visit(guard: Guard, table: Table, given: dict[str, Any]) -> Turn:
-    """One visit to the table: the record, and (for a turn) the other node's heartbeat and, when `beat`, our own."""
-    config = guard.config
-    record = read_record(table)
+    """One visit to the table: the record unless it is `known`, and (for a turn) the other node's heartbeat and, when `beat`, our own."""
+    config, known = guard.config, bool(given.get("known"))
+    record = None if known else read_record(table)
     beat, wrote, why = None, False, ""
-    if not isinstance(record, Record):
+    if isinstance(record, Decision):
         why = record.message
     ended = guard.host.monotonic()
     if given.get("whole"):
@@ -73,7 +73,7 @@ def visit(guard: Guard, table: Table, given: dict[str, Any]) -> Turn:
         except StoreError as error:
             why, wrote = str(error), False
         ended = guard.host.monotonic()
-    return Turn(record if isinstance(record, Record) else None, why, beat, wrote, ended, table.now())
+    return Turn(record if isinstance(record, Record) else None, why, beat, wrote, ended, table.now(), known)
 
 
 def ask(guard: Guard, given: dict[str, Any]) -> Answered:

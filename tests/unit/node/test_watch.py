@@ -89,9 +89,10 @@ class Machine:
 
     def _result(self, work: str, given: dict[str, Any]) -> Any:
         if work in ("turn", "read"):
-            record = self.record if self.table_works else None
+            known = bool(given.get("known"))
+            record = self.record if self.table_works and not known else None
             seen = f"beat {self.beat}" if self.table_works and work == "turn" else None
-            return Turn(record, "", seen, self.table_works, self.now)
+            return Turn(record, "", seen, self.table_works, self.now, known=known)
         if work == "ask":
             return Answered(self.state, "said so", [(1, 1)] if given["scan"] else None, self.itself)
         if work == "call":
@@ -153,6 +154,26 @@ def test_a_pair_that_is_well_only_beats_and_asks() -> None:
         beats = [given for _at, work, given in machine.begun if work == "turn" and given["beat"]]
         assert machine.acts == [] and 55 <= len(beats) <= 65, node
         assert 25 <= len(machine.did("ask")) <= 35
+
+
+@pytest.mark.parametrize("timeout", [3.0, 1.0])
+def test_who_watches_looks_twice_for_each_beat_and_reads_the_record_once(timeout: float) -> None:
+    """Each call to the table is CPU on both nodes, all day."""
+    machine = Machine("hub-b", timeout=timeout).run(30)
+    turns = [given for _at, work, given in machine.begun if work == "turn"]
+    beats = 30 / machine.rhythm
+    assert beats * 1.7 < len(turns) < beats * 2.1
+    assert beats * 0.8 < sum(not given["known"] for given in turns) < beats * 1.1
+
+
+def test_a_record_that_cannot_be_read_is_asked_for_each_time() -> None:
+    machine = Machine("hub-b").run(10)
+    machine.table_works = False
+    machine.run(2)
+    machine.begun.clear()
+    machine.run(10)
+    turns = [given for _at, work, given in machine.begun if work == "turn"]
+    assert turns and not any(given["known"] for given in turns)
 
 
 def test_a_death_is_told_once_the_product_says_so_and_the_record_was_read_after_it() -> None:
