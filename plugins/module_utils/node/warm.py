@@ -23,6 +23,7 @@ from .helpers import fresh_child, reaped
 MOST = 16  # commands at a time; further ones do it themselves
 LARGEST = 65536  # bytes of a request
 SLOW = 2.0  # seconds a request may take to arrive
+ENDING = 0.25  # seconds in which a command ends by itself once its answer is read: what it has started is in its group
 PATIENCE = 2.0  # seconds between SIGTERM and SIGKILL for a command whose caller has gone
 
 Run = Callable[[Sequence[str]], int]
@@ -140,9 +141,8 @@ class Server:
 
     @staticmethod
     def _gone(caller: Caller) -> None:
-        """Its caller hung up, or was killed: the command ends as it would have."""
+        """Its caller has read the answer, or hung up, or was killed: then the command ends as it would have."""
         caller.left = time.monotonic()
-        _signal(caller.pid, signal.SIGTERM)
 
     def _look_after(self, caller: Caller) -> None:
         now = time.monotonic()
@@ -152,8 +152,9 @@ class Server:
             return
         if reaped(caller.pid):
             self._close(caller)
-        elif caller.left is not None and now - caller.left > PATIENCE:
-            _signal(caller.pid, signal.SIGKILL)
+        elif caller.left is not None and now - caller.left > ENDING:
+            late = now - caller.left > ENDING + PATIENCE
+            _signal(caller.pid, signal.SIGKILL if late else signal.SIGTERM)
 
     def _close(self, caller: Caller) -> None:
         self._callers.pop(caller.channel.fileno(), None)
