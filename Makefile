@@ -47,7 +47,7 @@ mutation: setup-dev
 # 20 rounds of random kill, freeze, network cut and power loss on real hosts; HOTSTANDBY_SEED repeats a run
 soak-hosts: setup-dev
 	@HOTSTANDBY_ROUNDS=20 $(PY) hack/checks/hosts.py --no-molecule -k torment
-	@$(PY) benchmarks/rto/loaded.py --seconds $(SECONDS)
+	@$(MAKE) --no-print-directory soak-loaded
 
 # the second half of it alone: a pair that is well on hosts without an idle CPU or disk; false moves in SECONDS (an hour)
 SECONDS ?= 3600

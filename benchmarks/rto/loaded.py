@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from pairs import PRODUCT, Hosts, until
 
@@ -52,11 +51,6 @@ def moved(pair: Hosts, epoch: int) -> int:
     return int(pair.item("record")["epoch"]["N"]) - epoch
 
 
-def own(pair: Hosts) -> list[dict[str, Any]]:
-    """The function's runs that a daemon asked for."""
-    return [run for run in pair.ask("automation")["runs"] if run["event"] == "own"]
-
-
 def endure(pair: Hosts, seconds: float, epoch: int) -> str:
     """Wait that long, with a line for each minute; returns how loaded the machine was."""
     began, loads, before = time.monotonic(), [], spent()
@@ -66,7 +60,7 @@ def endure(pair: Hosts, seconds: float, epoch: int) -> str:
         gone = time.monotonic() - began
         print(
             f"{gone:5.0f} s: load {loads[-1]:.1f}, moves {moved(pair, epoch)}, "
-            f"two at once {pair.ask('journal')['overlaps']}, calls of the function by the daemons {len(own(pair))}",
+            f"two at once {pair.ask('journal')['overlaps']}, calls of the function by the daemons {len(pair.own_runs())}",
             flush=True,
         )
     idle, busy = (after - first for after, first in zip(spent(), before, strict=True))
@@ -97,7 +91,7 @@ def main() -> int:
             record, journal = pair.item("record"), pair.ask("journal")
             false, outcomes = (
                 moved(pair, epoch),
-                [str((run["result"] or {}).get("outcome")) for run in own(pair)],
+                [str((run["result"] or {}).get("outcome")) for run in pair.own_runs()],
             )
             print(
                 f"{asked.seconds:.0f} s, heartbeat_timeout {asked.heartbeat}, {os.cpu_count()} CPUs, {load}: false moves {false}, "

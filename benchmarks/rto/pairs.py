@@ -113,6 +113,10 @@ class Pair:
         """Whether the pair's address leads to that node."""
         return bool(self.ask("status")["address"] == self.info["nodes"][node]["instance_id"])
 
+    def own_runs(self) -> list[dict[str, Any]]:
+        """The function's runs that a daemon asked for, each known once it has ended."""
+        return [run for run in self.ask("automation")["runs"] if run["event"] == "own"]
+
     def history(self) -> list[dict[str, Any]]:
         """The newest move's steps, as the history keeps them: {name, seconds, outcome, detail}."""
         pair = self.info["pair"]

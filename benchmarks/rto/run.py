@@ -64,9 +64,8 @@ def once(pair: Pair, case: str, agent: float) -> dict[str, Any]:
 
 
 def calls(pair: Pair, since: float) -> list[float]:
-    """When the function began to work on what a daemon told it; known once it has ended."""
-    runs = pair.ask("automation")["runs"]
-    return [run["began"] for run in runs if run["event"] == "own" and run["began"] > since]
+    """When the function began to work on what a daemon told it."""
+    return [run["began"] for run in pair.own_runs() if run["began"] > since]
 
 
 def cost(pair: Pair) -> dict[str, dict[str, float]]:

@@ -61,15 +61,9 @@ class Opening:
         session, store = self._session, self._ports.store
         with session.step("acquire") as note:
             check_oath(self._request)
-            record = store.read()
-            session.previous = record.active
-            session.holder.record = record
-            check_identity(self._pair, record)
+            record = self._found(store.read())
             if record.lease is not None:
-                record = free_lease(store, record, self._ports.clock)
-                session.previous = record.active
-                session.holder.record = record
-                check_identity(self._pair, record)
+                record = self._found(free_lease(store, record, self._ports.clock))
             target = None if record.state == "moving" else self._target(record)
             stays = record.state == "steady" and record.active == target
             move = None if target is None or stays else self._new(record, target)
@@ -82,6 +76,13 @@ class Opening:
             else:
                 self._resume(note)
         return target if stays else None
+
+    def _found(self, record: Record) -> Record:
+        """A record that was read, as this run goes on with it. Raises Ended when it is another pair's."""
+        self._session.previous = record.active
+        self._session.holder.record = record
+        check_identity(self._pair, record)
+        return record
 
     def _check_copies(self) -> None:
         copies = self._ports.replicas()

@@ -384,7 +384,7 @@ def parse_pair(raw: object) -> PairSpec:
         fencing=fencing,
         redirect=redirect,
         probe=given.get("probe"),
-        timeouts=Timeouts(**{"confirm": 5 if profile == "fast" else 20, **given.get("timeouts", {})}),
+        timeouts=Timeouts(**{**({"confirm": 5} if profile == "fast" else {}), **given.get("timeouts", {})}),
         stop=given.get("stop", StopPolicy()),
         cooldown=given.get("cooldown", 600),
         profile=profile,
