@@ -18,6 +18,11 @@ AHEAD = 120.0  # seconds that another machine's clock may be ahead
 OWN = "hotstandby"  # the key of what this collection itself sends
 
 
+def function_name(pair: str) -> str:
+    """The Lambda function of a pair, as role failover_automation names it by default."""
+    return f"hotstandby-{pair}"
+
+
 @dataclass(frozen=True)
 class Event:
     """`kind`: alarm (went to ALARM), watch (a node saw silence), tick (look), test (look, do nothing) or unknown.

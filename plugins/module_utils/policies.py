@@ -13,6 +13,7 @@ from typing import Any
 
 from . import document
 from .checks import PairError
+from .event import function_name
 from .handover import rules_of
 from .pair import PairSpec
 
@@ -167,7 +168,7 @@ def _resources(pair: PairSpec, on: str, account: str, partition: str) -> Any:
         for entry in pair.redirect
         if entry["kind"] == "elastic_ip"
     ]
-    name = f"hotstandby-{pair.name}"  # as role failover_automation names it by default
+    name = function_name(pair.name)
     requests = f"arn:{partition}:s3:::{(pair.requeue or {}).get('bucket')}"
     prefixes = rules_of(pair) if pair.requeue else None
     return {

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from ..clients import explain
+from ..event import function_name
 from ..products.base import ProductError
 from ..record import Record, StoreError
 from . import client
@@ -39,11 +40,6 @@ SLACK = 5.0  # seconds beside a piece of work's own limits before its process is
 BLIND = 0.25  # seconds between two looks at processes that no pidfd follows
 REWARM = 30.0  # seconds between two attempts to get credentials for the commands' client
 STATUS = 2.0  # seconds between two words to systemd
-
-
-def function_name(pair: str) -> str:
-    """The Lambda function of a pair, as role failover_automation names it by default."""
-    return f"hotstandby-{pair}"
 
 
 def socket_path(root: str, pair: str) -> str:
