@@ -16,6 +16,7 @@ from .record import Heartbeat, StoreError
 from .store import RecordStore
 
 NAMESPACE = "HotStandby"
+PUBLISHED, ALIVE = "MyApp", "Alive"  # of the published design: 0 = alive, and no dimension
 METRIC = "Unhealthy"
 STANDBY, CHECK = (
     "standby",

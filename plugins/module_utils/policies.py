@@ -15,9 +15,9 @@ from . import document
 from .checks import PairError
 from .event import function_name
 from .handover import rules_of
+from .health import NAMESPACE, PUBLISHED
 from .pair import PairSpec
 
-NAMESPACE, PUBLISHED = "HotStandby", "MyApp"
 PARTIES = ("controller", "viewer", "deployer", "drill", "node")
 
 

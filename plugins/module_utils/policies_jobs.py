@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .checks import PairError
-from .policies import NAMESPACE, Grant
+from .health import NAMESPACE
+from .policies import Grant
 
 PARTIES = ("worker", "schedule")
 # resources: queue, dead, log, program, group, anything

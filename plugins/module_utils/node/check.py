@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional, Protocol
 
 from ..clients import explain
 from ..freshness import age_of, words
+from ..health import ALIVE, NAMESPACE, PUBLISHED
 from ..pair import PairSpec
 from ..record import Record, StoreError
 from .guard import Guard, Store, read_record
@@ -19,8 +20,6 @@ from .outcome import Outcome, done, told
 from .rules import Decision
 from .table import node_client
 
-NAMESPACE = "HotStandby"
-PUBLISHED, ALIVE = "MyApp", "Alive"  # of the published design: 0 = alive, and no dimension
 STATUS = 15.0  # seconds for the product at most
 FENCE = 20.0  # seconds a self-fencing may take
 METRIC = 5.0  # seconds for CloudWatch and for the heartbeat

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from ..clients import error_code, explain, make_client
+from ..health import NAMESPACE
 from ..jobs_queue import Message
-from ..policies import NAMESPACE
 from .light import light_client_of
 
 EVERY = 1.0  # seconds between two looks at what the jobs wrote
