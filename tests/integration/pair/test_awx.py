@@ -187,7 +187,7 @@ def test_each_template_has_its_playbook_and_a_survey_that_asks_what_it_takes() -
         ours = (ROOT / "playbooks" / f"{name}.yml").read_text()
         ours += (ROOT / "playbooks" / "failover.yml").read_text() if name == "switchback" else ""
         for variable in answers(name, {}):
-            taken = re.search(rf"\b{variable} \| default\(", ours) or variable in OF_THE_ROLE
+            taken = re.search(rf"\b{variable}\s*\| default\(", ours) or variable in OF_THE_ROLE
             assert taken, f"{name}: {variable}"
 
 
