@@ -38,7 +38,8 @@ class Daemon:
         box.write()
         self.socket = box.root / "run/hotstandby/hub-prod.sock"
         self.process = box.begin("watch")
-        until(self.socket.exists, "the daemon did not listen")
+        until(lambda: self.socket.exists() or self.process.poll() is not None, "the daemon did not listen")
+        assert self.process.poll() is None, self.process.communicate()
 
     def ask(self, *arguments: str, **more: Any) -> tuple[int, dict[str, Any]]:
         """A command as the launcher runs it where there is a socket."""
