@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import mmap
 import os
 import select
 import signal
@@ -38,6 +39,7 @@ class Caller:
         self.begun = time.monotonic()
         self.pid = 0
         self.left: Optional[float] = None  # since when nobody waits for the answer
+        self.answered = mmap.mmap(-1, 1)  # shared with the process: 1 once all is done but its own end
 
 
 class Server:
@@ -121,10 +123,11 @@ class Server:
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            self._child(caller.channel, asked)
+            self._child(caller, asked)
         caller.pid = pid
 
-    def _child(self, channel: socket.socket, asked: Mapping[str, Any]) -> None:
+    def _child(self, caller: Caller, asked: Mapping[str, Any]) -> None:
+        channel = caller.channel
         try:
             fresh_child((channel.fileno(),))
             channel.setblocking(True)
@@ -135,6 +138,7 @@ class Server:
             sys.stdout, sys.stderr = told, _words = io.StringIO(), io.StringIO()
             code = self._run(asked["argv"])
             line = told.getvalue().strip()
+            caller.answered[0] = 1
             channel.sendall(f'{{"exit":{code},"answer":{line}}}\n'.encode())
         finally:
             os._exit(0)
@@ -154,16 +158,18 @@ class Server:
             self._close(caller)
         elif caller.left is not None and now - caller.left > ENDING:
             late = now - caller.left > ENDING + PATIENCE
-            _signal(caller.pid, signal.SIGKILL if late else signal.SIGTERM)
+            # after its answer what is left of the group is what it has started: that stays
+            _signal(caller.pid, signal.SIGKILL if late else signal.SIGTERM, group=not caller.answered[0])
 
     def _close(self, caller: Caller) -> None:
         self._callers.pop(caller.channel.fileno(), None)
         caller.channel.close()
+        caller.answered.close()
 
 
-def _signal(pid: int, number: int) -> None:
+def _signal(pid: int, number: int, group: bool) -> None:
     try:
-        os.killpg(pid, number)
+        (os.killpg if group else os.kill)(pid, number)
     except (ProcessLookupError, PermissionError):
         pass  # it has ended, or not yet made its session: the next look tells
 

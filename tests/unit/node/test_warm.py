@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.hotstandby.ops.plugins.module_utils.node import client, events, helpers
+from ansible_collections.hotstandby.ops.plugins.module_utils.node import client, events, helpers, proc, warm
 
 LONG = 60.0
 
@@ -176,6 +178,48 @@ def test_it_beats_and_notices_a_death(daemon: Daemon) -> None:
 # -- the parts
 
 
+def test_what_a_command_has_started_outlives_it_however_late_it_ends(tmp_path: Path) -> None:
+    """A host without an idle CPU may let it stand still between its answer and its end."""
+    told = tmp_path / "told"
+
+    def still(_frame: Any, event: str, what: Any) -> None:
+        if event == "c_return" and what.__name__ == "sendall":
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def run(_argv: Any) -> int:
+        service = subprocess.Popen(["sleep", "600"])  # in the group of who started it, as a product may stay
+        told.write_text(f"{os.getpid()} {service.pid}")
+        sys.stdout.write("{}")
+        sys.setprofile(still)
+        return 0
+
+    path = str(tmp_path / "socket")
+    server = warm.Server(path, "1", run, lambda: None)
+
+    def turn() -> bool:
+        poll = select.poll()
+        for fd, wanted in server.fds.items():
+            poll.register(fd, wanted)
+        server.serve([fd for fd, _events in poll.poll(50)])
+        return True
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.connect(path)
+        channel.sendall(b'{"version":"1","argv":["start"],"users":{}}\n')
+        until(lambda: turn() and told.exists() and told.read_text(), "it was not begun")
+        channel.settimeout(LONG)
+        answer = b""
+        while not answer.endswith(b"\n"):
+            answer += channel.recv(4096)
+    command, service = map(int, told.read_text().split())
+    try:
+        assert answer == client.TAKEN + b'{"exit":0,"answer":{}}\n'
+        until(lambda: turn() and proc.started(command) is None, "the command that stands still is not ended")
+        assert proc.started(service) is not None, "the service was ended with the command that had started it"
+    finally:
+        os.kill(service, signal.SIGKILL)
+
+
 def test_a_helper_that_hangs_or_dies_is_replaced() -> None:
     def serve(given: dict[str, Any]) -> Any:
         if given["do"] == "hang":
@@ -205,8 +249,6 @@ def test_a_helper_that_hangs_or_dies_is_replaced() -> None:
 
 @pytest.mark.parametrize("pidfd", [events.PIDFD, None])
 def test_an_end_is_an_event(pidfd: Any) -> None:
-    from ansible_collections.hotstandby.ops.plugins.module_utils.node import proc
-
     child = subprocess.Popen(["sleep", "600"])
     started = proc.started(child.pid)
     assert started is not None
