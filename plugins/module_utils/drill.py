@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from .answer import Answer, Reply
+from .budget import ANSWER
 from .clients import ClientMaker, error_code, explain
 from .confirm import glance
 from .event import OWN
@@ -25,7 +26,12 @@ from .run_command import CommandError
 from .runbook import command
 from .tried import RUN_COMMAND, SKIPPED, Check, calls, of, unknown, way
 
-PATIENT = 120.0  # the "lease" of clients that may wait for a function which starts cold
+COLD = 15.0  # seconds for the function's cold start, and for what it asks beside the nodes
+
+
+def patience(pair: PairSpec) -> float:
+    """The "lease" of clients that may wait for a function which starts cold and waits for a silent node: see clients.timing."""
+    return 6 * (COLD + pair.timeouts.confirm + ANSWER) + 15
 
 
 class Drill:

@@ -107,7 +107,7 @@ from ansible_collections.hotstandby.ops.plugins.module_utils._aws import (
     finish_aws,
     pair_clients,
 )
-from ansible_collections.hotstandby.ops.plugins.module_utils.drill import PATIENT, Drill, lines
+from ansible_collections.hotstandby.ops.plugins.module_utils.drill import Drill, lines, patience
 from ansible_collections.hotstandby.ops.plugins.module_utils.event import function_name
 from ansible_collections.hotstandby.ops.plugins.module_utils.ports import ports_for
 
@@ -117,7 +117,7 @@ def main() -> None:
 
     def work() -> Mapping[str, Any]:
         pair, clients = pair_clients(module)
-        patient = client_maker(module, pair.region, pair.endpoint_url, PATIENT)
+        patient = client_maker(module, pair.region, pair.endpoint_url, patience(pair))
         name = module.params["function"] or function_name(pair.name)
         drill = Drill(pair, ports_for(pair, clients), patient, owner(), name, writes=not module.check_mode)
         checks = drill.run()

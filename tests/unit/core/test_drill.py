@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.hotstandby.ops.plugins.module_utils.drill import Check, Drill, lines
+from ansible_collections.hotstandby.ops.plugins.module_utils.clients import timing
+from ansible_collections.hotstandby.ops.plugins.module_utils.drill import Check, Drill, lines, patience
 from ansible_collections.hotstandby.ops.plugins.module_utils.lease import Holder
 from ansible_collections.hotstandby.ops.plugins.module_utils.maintenance import set_pause
 from ansible_collections.hotstandby.ops.plugins.module_utils.policies import rights
@@ -276,6 +277,19 @@ def test_a_function_of_an_older_build_proves_less_and_that_is_said() -> None:
     assert failed(checks) == ["function's rights"]
     (check,) = [one for one in checks if one.failed]
     assert "older build" in check.detail and "hotstandby.ops.automation" in check.mend
+
+
+@pytest.mark.parametrize("changes", [{}, {"timeouts": {"confirm": 120}}, {"profile": "fast"}])
+def test_the_function_is_waited_for_while_it_waits_for_a_silent_node(changes: dict[str, Any]) -> None:
+    """Else its answer is lost, it is invoked a second time, and its build is blamed."""
+    world, _account = well()
+    world.raw.update(changes)
+    world.nodes["hub-b"].frozen = True
+    began = world.clock.monotonic()
+    answer = world.invoke({"hotstandby": {"action": "test", "pair": "hub-prod"}})
+    took = world.clock.monotonic() - began
+    assert answer["outcome"] == "test" and took > world.pair().timeouts.confirm
+    assert timing(patience(world.pair()))["read_timeout"] > took + 5, "a cold start takes its time too"
 
 
 def test_a_move_at_work_does_not_lose_its_lease_to_a_drill() -> None:
