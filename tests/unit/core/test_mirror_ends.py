@@ -328,7 +328,7 @@ def small(tmp_path: Path) -> Iterator[Callable[[int], None]]:
     if os.geteuid() != 0:
         pytest.skip("only root can mount the file system that gets full")
     yield size
-    subprocess.run(["umount", str(place)], check=False)
+    subprocess.run(["umount", "--lazy", str(place)], check=False)
 
 
 def test_a_file_system_that_is_full(tmp_path: Path, small: Callable[[int], None]) -> None:
