@@ -197,20 +197,27 @@ class NodeBox:
 
 
 @pytest.fixture(scope="session")
-def table(aws_url: str) -> Any:
-    """The table, once: each test writes the record it wants."""
+def dynamodb(aws_url: str) -> Any:
+    """The client of a person."""
     import boto3
 
     session = boto3.session.Session(aws_access_key_id="x", aws_secret_access_key="x")
-    client = session.client("dynamodb", region_name="ap-northeast-1", endpoint_url=aws_url)
+    return session.client("dynamodb", region_name="ap-northeast-1", endpoint_url=aws_url)
+
+
+@pytest.fixture
+def table(dynamodb: Any) -> Any:
+    """The table: each test writes the record it wants. It is made again when moto forgot it, as it does when a test
+    of another module begins with mock_aws in the same process."""
     keys = ("pair", "HASH"), ("item", "RANGE")
-    client.create_table(
-        TableName="hotstandby",
-        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _kind in keys],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return client
+    if "hotstandby" not in dynamodb.list_tables()["TableNames"]:
+        dynamodb.create_table(
+            TableName="hotstandby",
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _kind in keys],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    return dynamodb
 
 
 @pytest.fixture
