@@ -309,6 +309,10 @@ def test_the_role_converges_and_takes_away_what_it_made_and_nothing_else(rig: Ri
             assert sorted(arn.rpartition("/")[2] for arn in statement["Resource"]) == sorted(instances)
     alarm = rig.client("cloudwatch").describe_alarms(AlarmNames=[NAME])["MetricAlarms"][0]
     assert [alarm[name] for name in ALARM] == list(ALARM.values()), alarm
+    rig.client("iam").delete_role_policy(RoleName=NAME, PolicyName="hotstandby")
+    planned = tried("automation", *short, "--check")
+    assert planned.rc == 0 and "changed=1 " in planned.text, planned.text
+    assert rig.client("iam").list_role_policies(RoleName=NAME)["PolicyNames"] == []
     renamed = json.loads(json.dumps(rig.info["pair"]))
     renamed["nodes"][1]["name"] = "hub-c"
     other = {
@@ -321,6 +325,7 @@ def test_the_role_converges_and_takes_away_what_it_made_and_nothing_else(rig: Ri
     other["failover_automation_subscriptions"] = [{"protocol": "email", "endpoint": "oncall@example.com"}]
     changed = tried("automation", *short, "-e", json.dumps(other))
     assert changed.rc == 0, changed.text
+    assert rig.client("iam").list_role_policies(RoleName=NAME)["PolicyNames"] == ["hotstandby"]
     made = rig.client("lambda").get_function_configuration(FunctionName=NAME)
     assert (made["Runtime"], made["Architectures"]) == ("python3.12", ["x86_64"])
     assert made["DeadLetterConfig"]["TargetArn"].endswith(f":{NAME}-dead")
